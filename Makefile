@@ -1,0 +1,42 @@
+# make demo   run the main job: a real Kafka cluster, broken and healed
+# make test   everything that needs no root, with real clusters; make check: style, types, layers
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+
+.PHONY: demo test test-unit test-clusters check bench sim install clean
+.DEFAULT_GOAL := test
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kafka-self-healing needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Use: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo "This Python has no ensurepip. On Debian and Ubuntu: apt-get install python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@$(BIN)/uv sync --quiet --frozen --all-extras --inexact --python $(BIN)/python
+	@touch $@
+
+demo: install
+	@$(BIN)/kafka-self-healing demo $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+
+test: check
+	$(BIN)/python -m tests.budget
+
+bench: install
+	$(BIN)/python -m bench
+
+sim: install
+	$(BIN)/kafka-self-healing simulate --seeds $(or $(SEEDS),500)
+
+clean:
+	rm -rf $(VENV) build dist
