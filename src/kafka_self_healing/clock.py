@@ -8,18 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class Instant(NamedTuple):
-    """One moment on two clocks: `mono_s` of the boot clock, `utc_s` since 1970."""
-
-    mono_s: float
-    utc_s: float
-
-    def after(self, seconds: float) -> Instant:
-        """Return the moment `seconds` later."""
-        return Instant(self.mono_s + seconds, self.utc_s + seconds)
+from kafka_self_healing.instant import Instant
 
 
 class Clock(Protocol):

@@ -1,0 +1,1 @@
+"""The words: frozen dataclasses and enums that every organ speaks in. Standard library only."""

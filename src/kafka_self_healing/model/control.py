@@ -1,0 +1,49 @@
+"""What an operator can say to the daemon, and what is in force because of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kafka_self_healing.instant import Instant
+
+
+class Order(StrEnum):
+    """Commands of an operator."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    MAINTENANCE = "maintenance"
+    MAINTENANCE_END = "maintenance-end"
+    ACK = "ack"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCommand:
+    """One command: who gave it and why. `target`: a node, an incident or a request; "" = cluster.
+
+    `until`: UTC seconds at which a pause or maintenance ends by itself; None = not by itself.
+    """
+
+    order: Order
+    by: str
+    reason: str = ""
+    target: str = ""
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A pause or a maintenance in force."""
+
+    order: Order
+    by: str
+    reason: str
+    target: str
+    since: Instant
+    until: float | None = None
+
+    def holds(self, now: Instant) -> bool:
+        """Whether it is still in force."""
+        return self.until is None or now.utc_s < self.until

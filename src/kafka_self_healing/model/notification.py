@@ -1,0 +1,42 @@
+"""What people are told: a notice of the mind, and the notification made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kafka_self_healing.instant import Instant
+
+
+class NoticeKind(StrEnum):
+    """Why somebody is told."""
+
+    FAILURE = "failure"
+    ESCALATION = "escalation"
+    RECOVERY = "recovery"
+    REMINDER = "reminder"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the mind wants told, with the whole story so far, one sentence a line."""
+
+    key: str
+    kind: NoticeKind
+    cluster: str
+    incident: str
+    condition: str
+    nodes: tuple[str, ...]
+    summary: str
+    story: tuple[str, ...]
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A text ready for a channel. `id` is stable over retries (Message-ID)."""
+
+    id: str
+    subject: str
+    body: str
+    notice: Notice

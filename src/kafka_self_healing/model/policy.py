@@ -1,0 +1,114 @@
+"""Every default and threshold of the mind, in one place. All times are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.recovery import RetryPolicy
+
+
+class Mode(StrEnum):
+    """What the healer may do by itself."""
+
+    OBSERVE = "observe"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+
+class HungStop(StrEnum):
+    """How a hung process is ended."""
+
+    KILL_WHEN_DROPPED = "kill-when-dropped"
+    GRACEFUL = "graceful"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `acts` in any window of `window_s`."""
+
+    acts: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of a ladder: an action, how often, and the time limit of each of its steps."""
+
+    action: str
+    retry: RetryPolicy = RetryPolicy()
+    limit_s: float = 180.0
+
+
+DEFAULT_LADDERS: dict[Condition, tuple[Rung, ...]] = {
+    Condition.PROCESS_GONE: (Rung("service:start", RetryPolicy(attempts=2)),),
+    Condition.TERMINATED: (Rung("service:start", RetryPolicy(attempts=2)),),
+    Condition.PROCESS_HUNG: (Rung("service:restart", RetryPolicy(attempts=1)),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Thresholds, ladders, budgets, and the mode. The documentation lists each with its reason."""
+
+    mode: Mode = Mode.OBSERVE
+    seed: int = 0
+    # the eyes' rhythm
+    interval_s: float = 5.0
+    timeout_s: float = 3.0
+    suspect_interval_s: float = 1.0
+    suspect_timeout_s: float = 1.0
+    silent_interval_s: float = 15.0
+    # confirmation
+    gone_looks: int = 2
+    gone_apart_s: float = 2.0
+    silent_looks: int = 3
+    confirm_s: float = 30.0
+    clear_looks: int = 3
+    stable_floor_s: float = 60.0
+    stable_margin_s: float = 5.0
+    terminated_hold_s: float = 120.0
+    start_leave_alone_margin_s: float = 10.0
+    stall_s: float = 600.0
+    unknown_act_page_s: float = 600.0
+    second_start_min_life_s: float = 60.0
+    under_replicated_page_s: float = 300.0
+    flap_changes: int = 4
+    flap_window_s: float = 600.0
+    # warm-up and clock
+    warm_rounds: int = 3
+    warm_floor_s: float = 15.0
+    gap_s: float = 30.0
+    clock_step_s: float = 60.0
+    fresh_cap_s: float = 60.0
+    # acts
+    slot_s: float = 15.0
+    slot_quorum_lost_s: float = 5.0
+    restart_spacing_s: float = 300.0
+    anti_flap_s: float = 3600.0
+    ladder_reset_s: float = 3600.0
+    hung_stop: HungStop = HungStop.KILL_WHEN_DROPPED
+    # storms
+    storm_fraction: float = 0.34
+    storm_nodes: int = 2
+    storm_window_s: float = 60.0
+    storm_quiet_s: float = 120.0
+    # data
+    exempt_topics: frozenset[str] = frozenset()
+    # voice
+    notice_group_s: float = 30.0
+    notice_repeat_s: float = 4 * 3600.0
+    # budgets and ladders
+    node_budget: Budget = Budget(6, 6 * 3600.0)
+    start_budget: Budget = Budget(10, 3600.0)
+    restart_budget: Budget = Budget(5, 3600.0)
+    fleet_budget: Budget = Budget(10, 3600.0)
+    ladders: Mapping[Condition, tuple[Rung, ...]] = field(
+        default_factory=lambda: dict(DEFAULT_LADDERS)
+    )
+
+    def stable_window_s(self, session_s: float) -> float:
+        """How long all must be well before it counts as healed: longer than one session."""
+        return max(self.stable_floor_s, session_s + self.stable_margin_s)
