@@ -1,0 +1,343 @@
+"""`KafkaConnection`: one warm connection to one listener, and `connect`, which makes it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl as tls
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from kafka_self_healing.wire.kafka.api_versions import ApiVersions, ApiVersionsReply
+from kafka_self_healing.wire.kafka.errors import (
+    UNSUPPORTED_VERSION,
+    KafkaClosedError,
+    KafkaProtocolError,
+    KafkaTimedOutError,
+    KafkaUnreachableError,
+    KafkaUnsupportedError,
+    KafkaWireError,
+    KafkaWrongListenerError,
+    connect_error,
+    lost_error,
+    not_kafka_error,
+)
+from kafka_self_healing.wire.kafka.metadata import Metadata
+from kafka_self_healing.wire.kafka.primitives import Reader, write_string
+from kafka_self_healing.wire.kafka.quorum import DescribeQuorum
+from kafka_self_healing.wire.kafka.request import Api, ReplyT, Request
+
+MAX_FRAME_BYTES = 64 << 20  # a Metadata reply of a million partitions
+MAX_IN_FLIGHT = 64  # a hung node must not make us remember its unanswered requests for ever
+_MAX_ADDRESSES = 4
+_LEAST_FRAME_BYTES = 4  # the correlation id
+_HELLO_VERSION = 3  # known since Kafka 2.4; an older node answers in v0
+_CLIENT_ID = write_string("kafka-self-healing", flexible=False)
+_HEADER = struct.Struct(">hhi")
+
+_Waiting = tuple["asyncio.Future[Any]", Request[Any], int]
+
+
+class KafkaConnection(asyncio.Protocol):
+    """One warm connection. Requests may be pipelined; replies are matched by correlation id.
+
+    Made by `connect`. A broken reply loses the connection; a timeout does not, and a late reply is
+    thrown away. Not safe for use from several threads.
+    """
+
+    def __init__(self, where: str, *, tls: bool) -> None:
+        self.where = where
+        self.apis: dict[int, tuple[int, int]] = {}  # what the peer offers, filled by `hello`
+        self.lost: KafkaWireError | None = None  # why it is lost; None while it is open
+        self._tls = tls
+        self._replied = False
+        self._buffer = bytearray()
+        self._correlation_id = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._callbacks: list[Callable[[KafkaWireError], None]] = []
+        self._transport: asyncio.Transport | None = None
+        self._down = asyncio.get_running_loop().create_future()
+
+    def on_lost(self, callback: Callable[[KafkaWireError], None]) -> None:
+        """Call `callback` once, from the event loop, when the connection is lost.
+
+        Not called for our own `close`. Called soon when it is lost already. It is a hint to look at
+        the node at once, never a verdict.
+        """
+        if self.lost is None:
+            self._callbacks.append(callback)
+        else:
+            asyncio.get_running_loop().call_soon(callback, self.lost)
+
+    async def call(
+        self, request: Request[ReplyT], *, timeout_s: float, max_version: int | None = None
+    ) -> ReplyT:
+        """Send `request` and wait for its reply, `timeout_s` seconds at most.
+
+        Raises KafkaWireError. Error codes that speak of the node are in the reply.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.send(request, max_version=max_version)
+        except TimeoutError:
+            raise KafkaTimedOutError(
+                f"{self.where}: no reply to {request.api.name} within {timeout_s:g} s; "
+                "the process may hang: look at the node"
+            ) from None
+
+    def send(
+        self, request: Request[ReplyT], *, max_version: int | None = None
+    ) -> asyncio.Future[ReplyT]:
+        """Send `request` now and return the future of its reply; the caller sets the deadline.
+
+        Raises KafkaWireError when it cannot be sent. The future may be dropped.
+        """
+        return self._send(request, self._pick(request, max_version))
+
+    async def hello(self, *, timeout_s: float) -> ApiVersionsReply:
+        """Ask what the peer offers; `connect` has done it once. Ask again after an upgrade."""
+        request = ApiVersions()
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._send(request, _HELLO_VERSION)
+                if reply.error == UNSUPPORTED_VERSION:
+                    reply = await self._send(request, 0)
+        except TimeoutError:
+            raise KafkaTimedOutError(
+                f"{self.where}: accepted the connection but did not answer ApiVersions within "
+                f"{timeout_s:g} s; the process may hang, or this port is not Kafka"
+            ) from None
+        if reply.error:
+            raise KafkaProtocolError(
+                f"{self.where}: ApiVersions answered error {reply.error}; look at the node's log"
+            )
+        self.apis = dict(reply.apis)
+        return reply
+
+    async def close(self) -> None:
+        """Close at once. Waiting calls end with KafkaClosedError; `on_lost` is not called."""
+        self._callbacks.clear()
+        self._lose(KafkaClosedError(f"{self.where}: closed by us"))
+        if self._transport is not None:
+            await asyncio.shield(self._down)
+
+    def _pick(self, request: Request[Any], max_version: int | None) -> int:
+        api = request.api
+        offered = self.apis.get(api.key)
+        if offered is None:
+            raise self._not_offered(api)
+        lowest, highest = max(request.lowest_version, offered[0]), min(api.highest, offered[1])
+        if max_version is not None:
+            highest = min(highest, max_version)
+        if highest < lowest:
+            raise KafkaUnsupportedError(
+                f"{self.where}: {api.name} is offered in {offered[0]}..{offered[1]}, we need "
+                f"{request.lowest_version}..{api.highest}; this Kafka version cannot be asked that"
+            )
+        return highest
+
+    def _not_offered(self, api: Api) -> KafkaWireError:
+        if api.key == Metadata.api.key and DescribeQuorum.api.key in self.apis:
+            return KafkaWrongListenerError(
+                f"{self.where}: offers no {api.name}; this is a controller listener, "
+                "ask the node's broker listener"
+            )
+        return KafkaUnsupportedError(
+            f"{self.where}: offers no {api.name}; its Kafka version or listener does not have it"
+        )
+
+    def _send(self, request: Request[ReplyT], version: int) -> asyncio.Future[ReplyT]:
+        if self.lost is not None:
+            raise self.lost.again()
+        if len(self._waiting) >= MAX_IN_FLIGHT:
+            raise KafkaTimedOutError(
+                f"{self.where}: {len(self._waiting)} requests are unanswered; "
+                "the process may hang: close this connection and look at the node"
+            )
+        assert self._transport is not None, "made by connect()"
+        api = request.api
+        self._correlation_id = correlation_id = (self._correlation_id + 1) & 0x7FFFFFFF
+        header = _HEADER.pack(api.key, version, correlation_id) + _CLIENT_ID
+        if api.is_flexible(version):
+            header += b"\0"
+        frame = header + request.encode(version)
+        future: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
+        self._waiting[correlation_id] = future, request, version
+        self._transport.write(len(frame).to_bytes(4, "big") + frame)
+        return future
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        self._lose(lost_error(exc, tls=self._tls, replied=self._replied).at(self.where))
+        if not self._down.done():
+            self._down.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio: take whole frames out of the stream."""
+        buffer = self._buffer
+        buffer += data
+        try:
+            while len(buffer) >= 4 and self.lost is None:
+                size = int.from_bytes(buffer[:4], "big")
+                if not _LEAST_FRAME_BYTES <= size <= MAX_FRAME_BYTES:
+                    raise not_kafka_error(bytes(buffer[:16]))
+                if len(buffer) < 4 + size:
+                    return
+                frame = bytes(buffer[4 : 4 + size])
+                del buffer[: 4 + size]
+                self._reply(frame)
+        except KafkaWireError as exc:
+            self._lose(exc.at(self.where))
+
+    def _reply(self, frame: bytes) -> None:
+        correlation_id = int.from_bytes(frame[:4], "big", signed=True)
+        waiting = self._waiting.pop(correlation_id, None)
+        if waiting is None:
+            raise KafkaProtocolError(
+                f"reply number {correlation_id} to a request that was not sent; check the port"
+            )
+        self._replied = True
+        future, request, version = waiting
+        if future.done():  # its caller has given up
+            return
+        try:
+            reply = read_reply(request, version, frame)
+        except KafkaProtocolError as exc:
+            _fail(future, exc.at(self.where))
+            if not isinstance(exc, KafkaUnsupportedError):
+                raise
+        except KafkaWireError as exc:
+            _fail(future, exc.at(self.where))
+        else:
+            future.set_result(reply)
+
+    def _lose(self, error: KafkaWireError) -> None:
+        if self.lost is not None:
+            return
+        self.lost = error
+        self._buffer.clear()
+        waiting, self._waiting = self._waiting, {}
+        for future, _, _ in waiting.values():
+            if not future.done():
+                _fail(future, error.again())
+        if self._transport is not None:
+            self._transport.abort()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(error)
+
+
+def read_reply(request: Request[ReplyT], version: int, frame: bytes) -> ReplyT:
+    """Decode one reply frame (without its size) to `request` as sent in `version`.
+
+    Raises what `Request.decode` raises; bytes that are left over are KafkaProtocolError too.
+    """
+    api = request.api
+    reader = Reader(frame, 4, flexible=api.is_flexible(version))
+    try:
+        if api.key != ApiVersions.api.key:  # its reply header is never flexible
+            reader.tags()
+        reply = request.decode(reader, version)
+        reader.finish()
+    except KafkaUnsupportedError:
+        raise
+    except KafkaProtocolError as exc:
+        raise KafkaProtocolError(
+            f"broken reply to {api.name} v{version}: {exc}; check that the port is Kafka's"
+        ) from None
+    return reply
+
+
+def _fail(future: asyncio.Future[Any], error: KafkaWireError) -> None:
+    future.set_exception(error)
+    future.exception()  # marks it as seen: a dropped future must not make noise
+
+
+async def connect(
+    host: str, port: int, *, ssl: tls.SSLContext | None = None, timeout_s: float
+) -> KafkaConnection:
+    """Connect to `host`:`port` and learn what it offers, within `timeout_s` seconds in all.
+
+    Each address of the name (four at most) is tried, for its share of the time. Raises
+    KafkaWireError.
+    """
+    where = f"{host}:{port}"
+    connection: KafkaConnection | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            addresses = await _addresses(host, port)
+            connection = await _open(where, addresses, ssl, timeout_s / len(addresses))
+            await connection.hello(timeout_s=timeout_s)
+    except TimeoutError:
+        if connection is not None:
+            await connection.close()
+            raise KafkaTimedOutError(
+                f"{where}: accepted the connection but did not answer ApiVersions within "
+                f"{timeout_s:g} s; the process may hang, or this port is not Kafka"
+            ) from None
+        raise _no_connection(timeout_s).at(where) from None
+    except KafkaWireError as exc:
+        if connection is None:
+            raise exc.at(where) from None
+        await connection.close()
+        raise
+    except asyncio.CancelledError:
+        if connection is not None:
+            await connection.close()
+        raise
+    return connection
+
+
+def _no_connection(timeout_s: float) -> KafkaTimedOutError:
+    return KafkaTimedOutError(
+        f"no connection within {timeout_s:g} s; is the host up, is a firewall between?"
+    )
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise KafkaUnreachableError("no valid host name; correct it") from None
+    except OSError as exc:
+        raise connect_error(exc, tls=False) from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:_MAX_ADDRESSES]
+
+
+async def _open(
+    where: str, addresses: list[str], ssl: tls.SSLContext | None, share_s: float
+) -> KafkaConnection:
+    # One by one and not by asyncio's own loop over addresses: that one hides the errors of several
+    # addresses in a text, and whether a port is refused must not be guessed from a text.
+    errors: list[KafkaWireError] = []
+    host, port = where.rsplit(":", 1)
+    loop = asyncio.get_running_loop()
+    for address in addresses:
+        try:
+            async with asyncio.timeout(share_s):
+                _, connection = await loop.create_connection(
+                    lambda: KafkaConnection(where, tls=ssl is not None),
+                    address,
+                    int(port),
+                    ssl=ssl,
+                    server_hostname=host if ssl is not None else None,
+                )
+                return connection
+        except TimeoutError:
+            errors.append(_no_connection(share_s))
+        except OSError as exc:
+            errors.append(connect_error(exc, tls=ssl is not None))
+    # A refusal says more than a timeout or a missing route: the host is up.
+    raise next((error for error in errors if error.outcome == "refused"), errors[-1])

@@ -1,0 +1,180 @@
+"""What can go wrong between us and a Kafka listener. Each class carries one `outcome`.
+
+::
+
+    CheckError
+    └── KafkaWireError                    message: host:port, what happened, what to do
+        ├── KafkaRefusedError             refused         nobody listens on the port
+        ├── KafkaUnreachableError         unreachable     no route, or the name does not resolve
+        ├── KafkaTimedOutError            timed_out       no connection or no reply in time
+        ├── KafkaResetError               reset           the peer or the network cut the connection
+        ├── KafkaClosedError              closed          the peer (or we) closed the connection
+        ├── KafkaTlsError                 tls             TLS on one side only, or no handshake
+        ├── KafkaAuthorisationError       authorisation   the node answers: we may not ask this
+        ├── KafkaWrongListenerError       wrong_listener  the node answers: this is another listener
+        └── KafkaProtocolError            protocol        bytes that are no Kafka, or a broken reply
+            └── KafkaUnsupportedError     protocol        the peer lacks the request or its version
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from typing import ClassVar
+
+from kafka_self_healing.errors import CheckError
+
+UNSUPPORTED_VERSION = 35
+NOT_LEADER_OR_FOLLOWER = 6
+STORAGE_ERROR = 56
+_INVALID_REQUEST = 42
+_AUTHORISATION = frozenset({29, 30, 31, 53, 65})
+_WRONG_LISTENER = frozenset({114, 115})
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+
+
+class KafkaWireError(CheckError):
+    """Root of this tree. `outcome` is set by the class."""
+
+    kind: ClassVar[str] = "protocol"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.kind, message)
+
+    def at(self, where: str) -> KafkaWireError:
+        """Return a fresh error of the same class whose message begins with `where` (host:port)."""
+        return type(self)(f"{where}: {self}")
+
+    def again(self) -> KafkaWireError:
+        """Return a fresh error with the same message, so that no traceback is shared."""
+        return type(self)(str(self))
+
+
+class KafkaRefusedError(KafkaWireError):
+    """The host answered that nobody listens on the port."""
+
+    kind = "refused"
+
+
+class KafkaUnreachableError(KafkaWireError):
+    """The host cannot be reached, or its name does not resolve."""
+
+    kind = "unreachable"
+
+
+class KafkaTimedOutError(KafkaWireError):
+    """No connection, or no reply, within the time limit."""
+
+    kind = "timed_out"
+
+
+class KafkaResetError(KafkaWireError):
+    """The connection was cut."""
+
+    kind = "reset"
+
+
+class KafkaClosedError(KafkaWireError):
+    """The connection was closed in order, by the peer or by us."""
+
+    kind = "closed"
+
+
+class KafkaTlsError(KafkaWireError):
+    """The TLS handshake failed, or TLS is spoken on one side only."""
+
+    kind = "tls"
+
+
+class KafkaAuthorisationError(KafkaWireError):
+    """The node lives and answers that our user lacks a right."""
+
+    kind = "authorisation"
+
+
+class KafkaWrongListenerError(KafkaWireError):
+    """The node lives, but this listener (broker or controller) does not serve the request."""
+
+    kind = "wrong_listener"
+
+
+class KafkaProtocolError(KafkaWireError):
+    """Bytes that are no Kafka reply, or a reply that contradicts the protocol."""
+
+    kind = "protocol"
+
+
+class KafkaUnsupportedError(KafkaProtocolError):
+    """The peer does not offer the request, or no version of it that we speak."""
+
+
+def raise_for_error(api: str, code: int, message: str | None) -> None:
+    """Raise for the error codes that speak of us, not of the node; leave all others in the reply.
+
+    Raises KafkaAuthorisationError, KafkaWrongListenerError or KafkaUnsupportedError.
+    """
+    said = f" ({message})" if message else ""
+    if code in _AUTHORISATION:
+        raise KafkaAuthorisationError(
+            f"{api}: error {code}, not authorised{said}; "
+            "grant our user DESCRIBE and DESCRIBE_CONFIGS on the cluster and on all topics"
+        )
+    if code in _WRONG_LISTENER or (code == _INVALID_REQUEST and api == "DescribeCluster"):
+        raise KafkaWrongListenerError(
+            f"{api}: error {code}, the other kind of listener{said}; "
+            "compare the port with the node's broker and controller listeners"
+        )
+    if code == UNSUPPORTED_VERSION:
+        raise KafkaUnsupportedError(
+            f"{api}: error {code}, version not supported by the controller{said}; "
+            "wait until all nodes run the same version"
+        )
+
+
+def connect_error(exc: OSError, *, tls: bool) -> KafkaWireError:
+    """Translate what the operating system or TLS said while connecting."""
+    text = exc.strerror or str(exc) or type(exc).__name__
+    if isinstance(exc, ssl.SSLError):  # includes a certificate that does not verify
+        return KafkaTlsError(f"TLS handshake failed: {text}; check certificates and listener")
+    if isinstance(exc, ConnectionRefusedError):
+        return KafkaRefusedError("connection refused; nobody listens on this port")
+    if isinstance(exc, socket.gaierror):
+        return KafkaUnreachableError(f"the name does not resolve: {text}; check name and resolver")
+    if isinstance(exc, ConnectionError):
+        if tls:
+            return KafkaTlsError(
+                f"cut during the TLS handshake: {text}; is this a plaintext listener?"
+            )
+        return KafkaResetError(f"connection cut while it was made: {text}; look at the node")
+    if isinstance(exc, TimeoutError):
+        return KafkaTimedOutError(f"no connection: {text}; is the host up, is a firewall between?")
+    return KafkaUnreachableError(f"cannot connect: {text}; check host, route and firewall")
+
+
+def lost_error(exc: Exception | None, *, tls: bool, replied: bool) -> KafkaWireError:
+    """Translate how an open connection ended. `replied`: the peer had answered at least once."""
+    hint = "look at the node"
+    if tls and not replied:
+        hint = "a client certificate that the broker wants and did not get looks like this"
+    elif not replied:
+        hint = "does this listener want TLS or SASL?"
+    if exc is None:
+        return KafkaClosedError(f"closed by the peer; {hint}")
+    text = (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or type(exc).__name__
+    if isinstance(exc, ssl.SSLError):
+        return KafkaTlsError(f"TLS failed: {text}; {hint}")
+    if isinstance(exc, TimeoutError):
+        return KafkaTimedOutError(f"connection timed out: {text}; is the host up?")
+    if isinstance(exc, OSError) and exc.errno in _UNREACHABLE:
+        return KafkaUnreachableError(f"connection lost: {text}; check host, route and firewall")
+    return KafkaResetError(f"connection reset: {text}; {hint}")
+
+
+def not_kafka_error(head: bytes) -> KafkaWireError:
+    """Say what a peer is whose bytes (the first few) are no frame that we accept."""
+    if head[:1] == b"\x15":
+        return KafkaTlsError("answered with a TLS alert; this listener wants TLS")
+    if head[:4] == b"HTTP":
+        return KafkaProtocolError("answered in HTTP; this port is not Kafka, check the port")
+    return KafkaProtocolError(f"answered {head[:16]!r}; no Kafka frame, check the port")
