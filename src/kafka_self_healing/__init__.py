@@ -1,3 +1,3 @@
-"""Watches self-managed Kafka clusters, heals what a machine can safely heal, and explains itself."""
+"""Watches self-managed Kafka clusters, heals what can safely be healed, and explains itself."""
 
 __version__ = "0.1.0"

@@ -1,11 +1,11 @@
-"""The errors of this project. There is no class for bugs (an assertion) and none named like a built-in.
+"""The errors of this project. A bug is an assertion; no class is named like a built-in.
 
 ::
 
     KafkaSelfHealingError
-    ├── ConfigError(problems)          before start or at reload; the old configuration stays in force
+    ├── ConfigError(problems)          before start or at reload; the old one stays in force
     ├── PluginError                    a plugin broke its contract; it is quarantined
-    ├── CheckError(outcome)            a probe got no good answer; becomes a fact, never FAILED by itself
+    ├── CheckError(outcome)            a probe got no good answer; becomes a fact
     ├── RecoveryError                  becomes a RecoveryResult (failed or unknown)
     │   ├── ActionTimeout              the time limit of a step has passed
     │   └── ActionRefused              the act was not begun

@@ -1,4 +1,4 @@
-"""`Instant`: one moment on two clocks. It lies below everything, so that the pure parts may name it."""
+"""`Instant`: one moment on two clocks. It lies below everything, so the pure parts may name it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Secret:
-    """Holds a credential. Its `repr`, `str` and format are `***`; only `reveal()` gives the text."""
+    """Holds a credential. `repr`, `str` and format give `***`; only `reveal()` gives the text."""
 
     __slots__ = ("_text",)
 

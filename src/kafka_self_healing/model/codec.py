@@ -47,7 +47,7 @@ def from_plain(cls: type[T], value: Plain, path: str = "") -> T:
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong: the closed set of named situations, and an incident from its opening to its end."""
+"""What is wrong: the closed set of named situations, and an incident from opening to end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.evidence import Family
 
 
 class Condition(StrEnum):
@@ -48,6 +49,7 @@ class Diagnosis:
     evidence: tuple[str, ...]
     confirmed: bool
     waiting: str = ""
+    families: frozenset[Family] = frozenset()
     check_at: float | None = None
 
 
@@ -63,8 +65,7 @@ class IncidentState(StrEnum):
 class Incident:
     """One problem of one subject (a node, or the cluster's name) until it is over.
 
-    `onset_before_us`: it was there when we began to look. `worst`: the gravest healable condition
-    it went through. `acknowledged_by`: the person who took it over.
+    `onset_before_us`: it was there when we began to look. `acknowledged_by`: the person who took it over.
     """
 
     id: str

@@ -38,7 +38,7 @@ class Rung:
     """One step of a ladder: an action, how often, and the time limit of each of its steps."""
 
     action: str
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009  frozen, so sharing it is safe
     limit_s: float = 180.0
 
 
