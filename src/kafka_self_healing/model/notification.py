@@ -40,3 +40,18 @@ class Notification:
     subject: str
     body: str
     notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notification on its way to one channel, as the outbox holds it.
+
+    `id`: row of the outbox; `attempt`: the number of the try that is due now (from 1);
+    `created_utc`: UTC seconds at which it was put into the outbox.
+    """
+
+    id: int
+    channel: str
+    notification: Notification
+    attempt: int
+    created_utc: float
