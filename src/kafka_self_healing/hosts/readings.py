@@ -1,0 +1,128 @@
+"""Single readings of this machine, blocking: /proc, file locks, data directories, file systems.
+
+A broken disk may block a reading for ever; `LocalHost` therefore runs those that touch a data
+directory in threads of their own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+from typing import Final
+
+from kafka_self_healing.hosts.host import ProcessReading
+from kafka_self_healing.model.evidence import DiskFact
+
+IDENTITY_FILES: Final = ("meta.properties", "myid")
+LOCK_NAME: Final = ".lock"
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, len, pid
+_IDENTITY_BYTES: Final = 4096
+_ENTRIES: Final = 16
+
+
+def read_process(pid: int, proc: Path = Path("/proc")) -> ProcessReading | None:
+    """Return what the kernel says of `pid`; None: there is no such process."""
+    folder = proc / str(pid)
+    try:
+        stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        status = (folder / "status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(")") + 1 :].split()  # the name before it may hold anything
+    return ProcessReading(
+        pid=pid,
+        state=fields[0],
+        started_s=int(fields[19]) / os.sysconf("SC_CLK_TCK"),
+        tracer_pid=_number_after("TracerPid:", status),
+        read_bytes=_read_bytes(folder / "io"),
+    )
+
+
+def _number_after(key: str, text: str) -> int | None:
+    for line in text.splitlines():
+        if line.startswith(key):
+            return int(line[len(key) :])
+    return None
+
+
+def _read_bytes(path: Path) -> int | None:
+    try:
+        return _number_after("read_bytes:", path.read_text(encoding="ascii"))
+    except OSError:  # only the owner may read it, and the process may be gone by now
+        return None
+
+
+def read_boot_id(proc: Path = Path("/proc")) -> str | None:
+    """Return the id of this boot; None: not readable."""
+    try:
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def lock_holder(directory: str, locks: Path = Path("/proc/locks")) -> int | None:
+    """Return the pid that holds DIR/.lock; None: nobody. 0: somebody whose pid we cannot see.
+
+    Kafka's FileLock is a POSIX record lock. The kernel is asked by F_GETLK, which takes nothing;
+    a file that we may not open is looked up in /proc/locks. Raises OSError when neither can tell.
+    """
+    path = Path(directory) / LOCK_NAME
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return _holder_by_inode(path.stat(), locks.read_text(encoding="ascii"))
+    try:
+        asked = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(handle, fcntl.F_GETLK, asked))
+    finally:
+        os.close(handle)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+def _holder_by_inode(file: os.stat_result, text: str) -> int | None:
+    wanted = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    for line in text.splitlines():
+        # "7: POSIX  ADVISORY  WRITE 4711 08:01:131099 0 EOF"; "->" marks one that only waits
+        fields = line.split()
+        if len(fields) >= 6 and fields[1] == "POSIX" and fields[5] == wanted:
+            return int(fields[4])
+    return None
+
+
+def read_identity(directory: str) -> tuple[int, bool]:
+    """Read a data directory: the device that it is on, and whether it has its identity file.
+
+    Entries and identity are read from the disk: an answer out of the page cache would hide that
+    the disk is gone. Raises OSError (EIO: the disk is broken; ENOENT: there is no directory).
+    """
+    device = Path(directory).stat().st_dev
+    with os.scandir(directory) as entries:
+        for _, _ in zip(range(_ENTRIES), entries, strict=False):
+            pass
+    for name in IDENTITY_FILES:
+        try:
+            handle = os.open(Path(directory) / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.read(handle, _IDENTITY_BYTES)
+        finally:
+            os.close(handle)
+        return device, True
+    return device, False
+
+
+def read_disk(path: str) -> DiskFact:
+    """Return size and free space (bytes) of the file system of `path`. Raises OSError."""
+    said = os.statvfs(path)
+    return DiskFact(
+        path=path,
+        total=said.f_blocks * said.f_frsize,
+        usable=said.f_bavail * said.f_frsize,
+        read_only=bool(said.f_flag & os.ST_RDONLY),
+    )
