@@ -1,0 +1,1 @@
+"""The channels: one file for each way to reach people."""
