@@ -139,7 +139,7 @@ class KafkaConnection(asyncio.Protocol):
         return highest
 
     def _not_offered(self, api: Api) -> KafkaWireError:
-        if api.key == Metadata.api.key and DescribeQuorum.api.key in self.apis:
+        if Metadata.api.key not in self.apis and DescribeQuorum.api.key in self.apis:
             return KafkaWrongListenerError(
                 f"{self.where}: offers no {api.name}; this is a controller listener, "
                 "ask the node's broker listener"
@@ -157,12 +157,8 @@ class KafkaConnection(asyncio.Protocol):
                 "the process may hang: close this connection and look at the node"
             )
         assert self._transport is not None, "made by connect()"
-        api = request.api
         self._correlation_id = correlation_id = (self._correlation_id + 1) & 0x7FFFFFFF
-        header = _HEADER.pack(api.key, version, correlation_id) + _CLIENT_ID
-        if api.is_flexible(version):
-            header += b"\0"
-        frame = header + request.encode(version)
+        frame = encode_request(request, version, correlation_id)
         future: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future, request, version
         self._transport.write(len(frame).to_bytes(4, "big") + frame)
@@ -232,6 +228,15 @@ class KafkaConnection(asyncio.Protocol):
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(error)
+
+
+def encode_request(request: Request[Any], version: int, correlation_id: int) -> bytes:
+    """Return the frame of `request` (without its size)."""
+    api = request.api
+    header = _HEADER.pack(api.key, version, correlation_id) + _CLIENT_ID
+    if api.is_flexible(version):
+        header += b"\0"
+    return header + request.encode(version)
 
 
 def read_reply(request: Request[ReplyT], version: int, frame: bytes) -> ReplyT:
