@@ -118,7 +118,7 @@ def _read_container(origin: Any, args: tuple[Any, ...], value: Plain, path: str)
 def _read_dataclass(cls: type[Any], value: Plain, path: str) -> Any:
     if not isinstance(value, dict):
         raise CodecError(path, f"expected an object, got {_name(value)}")
-    hints, known = _hints(cls), {f.name: f for f in fields(cls)}
+    hints, known = _hints(cast("Any", cls)), {f.name: f for f in fields(cls)}
     for key in value:
         if key not in known:
             raise CodecError(

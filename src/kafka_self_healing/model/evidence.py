@@ -88,8 +88,8 @@ class ServiceFact:
     `active`: active, activating, deactivating, inactive, failed; `sub`: running, auto-restart …;
     `pid` 0: no process; `process_state`: the letter of /proc/PID/stat; `restarts`: automatic ones;
     `job`: a job queued by somebody ("" = none); `tracer_pid` ≠ 0: a debugger; `lock_held`: some
-    process holds the log directory's `.lock`; `host_lock`: another tool's lock; `invocation`: changes at
-    each start and is kept after the end.
+    process holds the log directory's `.lock`; `host_lock`: another tool's lock; `invocation`:
+    changes at each start and is kept after the end.
     """
 
     active: str | None = None

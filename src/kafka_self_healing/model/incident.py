@@ -65,7 +65,8 @@ class IncidentState(StrEnum):
 class Incident:
     """One problem of one subject (a node, or the cluster's name) until it is over.
 
-    `onset_before_us`: it was there when we began to look. `acknowledged_by`: the person who took it over.
+    `onset_before_us`: it was there when we began to look. `story`: what happened, a sentence a
+    line, the latest 60 kept. `acknowledged_by`: who took it over.
     """
 
     id: str
@@ -84,3 +85,4 @@ class Incident:
     acknowledged_by: str = ""
     acts: tuple[str, ...] = ()
     onset_before_us: bool = False
+    story: tuple[str, ...] = ()

@@ -1,0 +1,54 @@
+"""What is wrong with each node and with the cluster: a table of rules, asked in this order.
+
+The first rule that speaks names a node's condition; what ranks above explains what is below.
+Cluster-wide conditions are found beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kafka_self_healing.healing.assessment import ClusterView, Standing
+from kafka_self_healing.healing.diagnosis import cluster, probe, process
+from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.model.incident import Diagnosis
+from kafka_self_healing.model.policy import Policy
+
+NodeRule = Callable[[Standing, ClusterView, Memory, Policy], Diagnosis | None]
+
+NODE_RULES: tuple[NodeRule, ...] = (
+    process.ended,
+    process.shutting_down,
+    probe.viewpoint_lost,
+    process.hung,
+    process.starting,
+    probe.undiagnosed,
+    probe.flapping,
+)
+
+
+def diagnose_node(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
+    """Return the first condition that holds, or is suspected, of one node."""
+    if node.well is True and node.id not in view.view.sick_since:
+        return probe.flapping(node, view, memory, policy)
+    for rule in NODE_RULES:
+        found = rule(node, view, memory, policy)
+        if found is not None:
+            return found
+    return None
+
+
+def diagnose(view: ClusterView, memory: Memory, policy: Policy) -> list[tuple[str, Diagnosis]]:
+    """Return all that is wrong: pairs of subject (a node, or the cluster's name) and diagnosis."""
+    found: list[tuple[str, Diagnosis]] = []
+    for id_, node in view.nodes.items():
+        own = diagnose_node(node, view, memory, policy)
+        if own is not None:
+            found.append((id_, own))
+        misconfigured = probe.misconfigured(node, view)
+        if misconfigured is not None:
+            found.append((id_, misconfigured))
+    found.extend(cluster.diagnose(view, memory, policy, dict(found)))
+    return found

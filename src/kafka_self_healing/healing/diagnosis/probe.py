@@ -1,0 +1,101 @@
+"""Rules about our own sight: viewpoint lost, probes misconfigured, flapping, undiagnosed."""
+
+from __future__ import annotations
+
+from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.diagnosis.process import dropped_words
+from kafka_self_healing.healing.diagnosis.words import look_words
+from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.model.evidence import MISCONFIGURED, Kind
+from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.policy import Policy
+
+MISCONFIGURED_LOOKS = 3
+
+
+def viewpoint_lost(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
+    """All our ways to a node are closed while the others still count it in."""
+    if not node.dark or node.dropped is not False:
+        return None
+    held = view.now.mono_s - view.view.sick_since.get(node.id, view.now.mono_s)
+    # A node that has just died is still counted in for one session.
+    need = 2 * view.view.cluster.session_timeout_s
+    evidence = (*_all_looks(node, view), "the others still count it in")
+    return Diagnosis(
+        Condition.VIEWPOINT_LOST,
+        (node.id,),
+        evidence,
+        confirmed=held >= need,
+        waiting="" if held >= need else f"counted in for {need:g} s",
+        check_at=view.now.mono_s + need - held,
+    )
+
+
+def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
+    """Something answers, but our probe is not set up for it: the node lives."""
+    status = view.view.statuses.get(node.id)
+    bad = [
+        track
+        for track in (status.tracks.values() if status else ())
+        if track.result.outcome in MISCONFIGURED
+    ]
+    if not bad:
+        return None
+    confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
+    evidence = tuple(look_words(track, view.now) for track in bad)
+    return Diagnosis(
+        Condition.PROBE_MISCONFIGURED,
+        (node.id,),
+        (*evidence, "the node answers; what has to be repaired is our probe"),
+        confirmed=confirmed,
+        waiting="" if confirmed else f"{MISCONFIGURED_LOOKS} such looks",
+    )
+
+
+def undiagnosed(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
+    """It is sick, and the families of evidence do not agree on how."""
+    track = view.view.track(node.id, Kind.PROTOCOL)
+    if track is None or track.good or track.streak < 2 or node.answers is True:
+        return None
+    held = view.now.mono_s - track.since
+    waiting = "" if held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
+    return Diagnosis(
+        Condition.UNDIAGNOSED,
+        (node.id,),
+        (*_all_looks(node, view), dropped_words(node)),
+        confirmed=not waiting,
+        waiting=waiting,
+        check_at=track.since + policy.confirm_s,
+    )
+
+
+def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
+    """Good and failing looks change places too often, and nothing else explains it."""
+    track = view.view.track(node.id, Kind.PROTOCOL)
+    if track is None or node.process in {Process.ENDED, Process.ACTIVATING}:
+        return None
+    recent = [at for at in track.changes if view.now.mono_s - at <= policy.flap_window_s]
+    if len(recent) < policy.flap_changes or _explained(node.id, memory):
+        return None
+    text = f"{len(recent)} changes between good and failing looks in {policy.flap_window_s:g} s"
+    return Diagnosis(
+        Condition.FLAPPING, (node.id,), (text, look_words(track, view.now)), confirmed=True
+    )
+
+
+def _explained(node: str, memory: Memory) -> bool:
+    """Whether another incident of this node, or an act of ours, explains the changes."""
+    incident = memory.incident_of(node)
+    return (incident is not None and incident.condition is not Condition.FLAPPING) or any(
+        act.node == node for act in memory.acts
+    )
+
+
+def _all_looks(node: Standing, view: ClusterView) -> tuple[str, ...]:
+    status = view.view.statuses.get(node.id)
+    tracks = status.tracks if status else {}
+    return tuple(look_words(track, view.now) for _, track in sorted(tracks.items()))

@@ -1,0 +1,103 @@
+"""The guards: each one pure question, asked before every act. All are asked, all reasons kept.
+
+The table says for which class of act a guard is asked and whether a person's approval lifts it.
+docs/guards.md shows the same table to operators; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from kafka_self_healing.healing.guards import evidence, history, operator, quorum
+from kafka_self_healing.healing.guards.subject import Guard, Question, refuse
+from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.recovery import ActClass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the guard matrix."""
+
+    ask: Guard
+    start: bool
+    restart: bool
+    approvable: bool
+
+    @property
+    def name(self) -> str:
+        """The guard's name, as operators see it."""
+        return self.ask.__name__
+
+
+MATRIX: tuple[Row, ...] = (
+    Row(operator.not_paused, start=True, restart=True, approvable=False),
+    Row(operator.not_in_maintenance, start=True, restart=True, approvable=False),
+    Row(operator.has_lease, start=True, restart=True, approvable=False),
+    Row(operator.known_node, start=True, restart=True, approvable=False),
+    Row(operator.mode_permits, start=True, restart=True, approvable=True),
+    Row(evidence.warmed_up, start=True, restart=True, approvable=False),
+    Row(evidence.clock_is_sane, start=True, restart=True, approvable=False),
+    Row(evidence.view_is_fresh, start=True, restart=True, approvable=False),
+    Row(evidence.viewpoint_is_sound, start=False, restart=True, approvable=False),
+    Row(evidence.no_storm, start=False, restart=True, approvable=True),
+    Row(evidence.two_families, start=True, restart=True, approvable=False),
+    Row(history.no_unresolved_act, start=True, restart=True, approvable=False),
+    Row(history.one_at_a_time, start=True, restart=True, approvable=False),
+    Row(history.restart_spacing, start=False, restart=True, approvable=True),
+    Row(operator.no_foreign_work, start=True, restart=True, approvable=False),
+    Row(evidence.data_dirs_present, start=True, restart=False, approvable=True),
+    Row(quorum.start_order, start=True, restart=False, approvable=True),
+    Row(quorum.quorum_is_present, start=True, restart=True, approvable=False),
+    Row(quorum.quorum_is_safe, start=False, restart=True, approvable=False),
+    Row(quorum.replicas_are_safe, start=False, restart=True, approvable=True),
+    Row(quorum.others_are_well, start=False, restart=True, approvable=True),
+    Row(history.not_latched, start=False, restart=True, approvable=True),
+    Row(quorum.controller_last, start=False, restart=True, approvable=True),
+    Row(history.anti_flap, start=False, restart=True, approvable=True),
+    Row(history.backoff_over, start=True, restart=True, approvable=True),
+    Row(history.within_budget, start=True, restart=True, approvable=True),
+    Row(history.attempts_left, start=True, restart=True, approvable=True),
+    Row(evidence.still_true, start=True, restart=True, approvable=False),
+)
+
+GUARDS = {row.name: row for row in MATRIX}
+
+ALSO_APPROVABLE = frozenset({"reassignment", "small_quorum", "first_one_died"})
+"""Reasons that an approval lifts although their guard's others stand."""
+
+
+def asked(act: ActClass, names: Iterable[str] | None = None) -> list[Row]:
+    """Return the rows asked for a class of act; `names` picks some of them."""
+    rows = [row for row in MATRIX if (row.start if act is ActClass.START else row.restart)]
+    if names is None:
+        return rows
+    wanted = set(names)
+    return [row for row in rows if row.name in wanted]
+
+
+def _ask(row: Row, question: Question) -> Verdict:
+    """Ask one guard; one that raises refuses. Guards fail closed."""
+    try:
+        return row.ask(question)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
+        return refuse("guard_failed", f"the guard itself failed: {error!r}", lifted_by="a fix")
+
+
+def judge(question: Question, rows: Iterable[Row]) -> list[Verdict]:
+    """Ask these guards and return every verdict that refuses or has something to report."""
+    approved = (
+        question.request.id in question.memory.approvals
+        or question.request.incident in question.memory.approvals
+    )
+    found: list[Verdict] = []
+    for row in rows:
+        verdict = _ask(row, question)
+        if verdict.allowed and not verdict.reported:
+            continue
+        verdict = replace(verdict, guard=row.name)
+        lifts = row.approvable or verdict.reason in ALSO_APPROVABLE
+        if verdict.blocking and approved and lifts:
+            verdict = replace(verdict, allowed=True, reported=True, until=None)
+        found.append(verdict)
+    return found

@@ -1,0 +1,171 @@
+"""Guards about what is seen: warm-up, clock, freshness, viewpoint, storm, families, still true."""
+
+from __future__ import annotations
+
+from kafka_self_healing.healing.assessment import fresh_bound_s
+from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
+from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.evidence import CheckResult, HostFact, Kind, Outcome
+from kafka_self_healing.model.incident import HEALABLE, Condition
+from kafka_self_healing.model.recovery import ActClass, act_class
+
+NEEDED_FAMILIES = 2
+
+
+def warmed_up(q: Question) -> Verdict:
+    """Three full rounds are over since the healer began to look."""
+    warming = q.view.view.warming
+    if warming is None:
+        return PASSES
+    done = warming.done(q.view.view.statuses, q.view.view.cluster)
+    text = f"warming up ({warming.why}): {done} of {q.policy.warm_rounds} rounds"
+    return refuse("warming_up", text, lifted_by="full rounds", until=q.now + q.policy.interval_s)
+
+
+def clock_is_sane(q: Question) -> Verdict:
+    """The clock has not been set by more than a minute just now."""
+    doubt = q.view.view.clock_doubt
+    if doubt is None:
+        return PASSES
+    until = q.now + q.policy.interval_s
+    return refuse("clock_stepped", doubt.why, lifted_by="three rounds that agree", until=until)
+
+
+def view_is_fresh(q: Question) -> Verdict:
+    """The facts in use are young enough: of SERVICE for a START, of all families for a RESTART."""
+    stale = [kind.value for kind in _kinds_used(q) if not _fresh(q, kind)]
+    if q.request.act_class is not ActClass.START:
+        stale += _stale_peers(q)
+    if not stale:
+        return PASSES
+    return refuse("stale", f"no fresh look of {', '.join(stale)}", lifted_by="a fresh look")
+
+
+def _kinds_used(q: Question) -> list[Kind]:
+    if q.request.act_class is ActClass.START:
+        return [Kind.SERVICE]
+    used = (Kind.SERVICE, Kind.PROTOCOL, Kind.JVM)
+    return [kind for kind in used if kind is not Kind.JVM or kind in q.node.config.kinds]
+
+
+def _fresh(q: Question, kind: Kind) -> bool:
+    track = q.view.view.track(q.request.node, kind)
+    if track is None or q.now - track.result.ended > fresh_bound_s(kind, track, q.policy):
+        return False
+    return kind is not Kind.SERVICE or track.result.outcome is Outcome.ANSWERED
+
+
+def _stale_peers(q: Question) -> list[str]:
+    stale = []
+    if q.node.config.is_broker and not q.view.witness_looks:
+        stale.append("PEERS")
+    if q.node.config.is_voter and q.view.account is None:
+        stale.append("QUORUM")
+    return stale
+
+
+def viewpoint_is_sound(q: Question) -> Verdict:
+    """It is not we who are blind: at most half of the cluster's nodes are dark."""
+    if not q.view.viewpoint_lost:
+        return PASSES
+    text = f"{len(q.view.dark)} of {len(q.view.nodes)} nodes answer on no way that we have"
+    return refuse("viewpoint_lost", text, lifted_by="seeing more than half of the nodes")
+
+
+def no_storm(q: Question) -> Verdict:
+    """Not many nodes went dark or silent together."""
+    view = q.view.view
+    if view.storm_joined is None:
+        return PASSES
+    names = ", ".join(sorted(view.storm_nodes))
+    count = f"{len(view.storm_nodes)} of {len(q.view.nodes)}"
+    return refuse(
+        "storm",
+        f"{count} nodes went dark or silent together: {names}",
+        lifted_by=f"{q.policy.storm_quiet_s:g} s without another one, or approval",
+    )
+
+
+def two_families(q: Question) -> Verdict:
+    """Two independent families of evidence show the failure."""
+    found = q.diagnosis
+    if found is None or not _asks_for(q):
+        return refuse("nothing_wrong", f"nothing asks for {q.request.action} on this node")
+    names = sorted(family.value for family in found.families)
+    if len(names) >= NEEDED_FAMILIES:
+        return PASSES
+    seen = ", ".join(names) or "no family"
+    return refuse(
+        "one_family", f"only {seen} shows it; two are needed", lifted_by="a second family"
+    )
+
+
+def _asks_for(q: Question) -> bool:
+    """Whether the diagnosis is one that an act of this class may answer."""
+    found = q.diagnosis
+    if found is None or found.condition not in HEALABLE:
+        return False
+    wanted = ActClass.RESTART if found.condition is Condition.PROCESS_HUNG else ActClass.START
+    return act_class(q.request.action) is wanted
+
+
+def still_true(q: Question) -> Verdict:
+    """What asked for the act is still so, by looks that began after it was proposed."""
+    if not _asks_for(q) or q.diagnosis is None or not q.diagnosis.confirmed:
+        why = q.diagnosis.waiting if q.diagnosis else ""
+        return refuse("not_confirmed", why or "it is no longer so", lifted_by="confirmation")
+    if q.proposed_at is None:
+        return PASSES
+    missing = [name for name, look in _looks_needed(q) if not _began_after(look, q.proposed_at)]
+    if not missing:
+        return PASSES
+    return refuse(
+        "look_again",
+        f"waiting for a look of {', '.join(missing)} that began after the proposal",
+        lifted_by="a fresh look",
+        until=q.now + q.policy.suspect_interval_s,
+    )
+
+
+def _looks_needed(q: Question) -> list[tuple[str, CheckResult | None]]:
+    needed: list[tuple[str, CheckResult | None]] = []
+    for kind in _kinds_used(q):
+        track = q.view.view.track(q.request.node, kind)
+        needed.append((kind.value, track.result if track else None))
+    if q.request.act_class is ActClass.START:
+        return needed
+    if q.node.config.is_broker:
+        looks = sorted(q.view.witness_looks, key=lambda look: look.started, reverse=True)
+        enough = min(2, max(1, len(looks)))
+        needed += [("PEERS", look) for look in looks[:enough]] or [("PEERS", None)]
+    if q.node.config.is_voter:
+        needed.append(("QUORUM", q.view.account_look))
+    return needed
+
+
+def _began_after(look: CheckResult | None, proposed: float) -> bool:
+    return look is not None and look.started > proposed
+
+
+def data_dirs_present(q: Question) -> Verdict:
+    """Each data directory is on its device and holds its identity; a start makes no empty one."""
+    if Kind.HOST not in q.node.config.kinds:
+        return report("data_dirs_not_watched", "its data directories are not watched")
+    track = q.view.view.track(q.request.node, Kind.HOST)
+    fact = track.result.fact if track else None
+    dirs = fact.data_dirs if isinstance(fact, HostFact) else None
+    approval = "repairing the mount, or approval of a first start"
+    if track is None or q.now - track.result.ended > q.policy.fresh_cap_s or dirs is None:
+        return refuse("data_dirs_unreadable", "its data directories cannot be read",
+                      lifted_by=approval)  # fmt: skip
+    for directory in dirs:
+        what = {
+            "is not on the device last seen": directory.same_device,
+            "has no meta.properties": directory.has_identity,
+            "cannot be read": directory.readable,
+        }
+        for words, good in what.items():
+            if good is not True:
+                text = f"{directory.path} {words}" + ("" if good is False else " (not known)")
+                return refuse("storage_missing", text, lifted_by=approval)
+    return PASSES

@@ -1,0 +1,199 @@
+"""Guards about what was done before: slots, spacing, latch, flapping, backoff, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kafka_self_healing.healing.assessment import Quorum
+from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
+from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.node import ClusterMode
+from kafka_self_healing.model.policy import Budget
+from kafka_self_healing.model.recovery import (
+    ActClass,
+    RecoveryRequest,
+    RequestState,
+    RetryPolicy,
+)
+
+RESTARTS = frozenset({ActClass.RESTART, ActClass.OTHER})
+
+
+def no_unresolved_act(q: Question) -> Verdict:
+    """No earlier act on this node is executing, being verified, or of unknown end."""
+    for request in q.memory.requests.values():
+        if request.node != q.request.node or request.id == q.request.id:
+            continue
+        if request.state is RequestState.PROPOSED:
+            continue
+        text = f"{request.action} ({request.id}) is {request.state.value}"
+        return refuse("unresolved_act", text, lifted_by="its end")
+    return PASSES
+
+
+def one_at_a_time(q: Question) -> Verdict:
+    """One act executing a cluster; a START holds the slot for a while, a RESTART until healed."""
+    for other in q.memory.requests.values():
+        if other.node == q.request.node or other.id == q.request.id:
+            continue
+        held = _slot_held(q, other)
+        if held is not None:
+            return held
+    if q.request.act_class is ActClass.START and not q.node.config.is_voter:
+        return _earlier_brokers(q)
+    return PASSES
+
+
+def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
+    what = f"{other.action} on node {other.node} ({other.id})"
+    if other.state is RequestState.EXECUTING:
+        return refuse("slot_taken", f"{what} is executing", lifted_by="its end")
+    ended = other.ended.mono_s if other.ended else q.now
+    if other.state is RequestState.UNKNOWN and q.now < ended + other.limit_s:
+        return refuse("slot_unknown", f"{what} may still be executing", lifted_by="its end",
+                      until=ended + other.limit_s)  # fmt: skip
+    if other.state is not RequestState.VERIFYING:
+        return None
+    if other.act_class in RESTARTS or q.request.act_class in RESTARTS:
+        return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing")
+    lost = q.view.quorum is Quorum.LOST
+    until = ended + (q.policy.slot_quorum_lost_s if lost else q.policy.slot_s)
+    if q.now < until:
+        return refuse("slot_taken", f"{what} has just started", until=until,
+                      lifted_by="the new process living on")  # fmt: skip
+    if not q.node.config.is_voter and not _shows_life(q, other.node):
+        return refuse("first_one_first", f"{what} neither answers nor shows progress",
+                      lifted_by="its answer")  # fmt: skip
+    return None
+
+
+def _shows_life(q: Question, node: str) -> bool:
+    standing = q.view.nodes.get(node)
+    return standing is not None and (standing.answers is True or node in q.view.view.recoveries)
+
+
+def _earlier_brokers(q: Question) -> Verdict:
+    """A START of a broker that ended again stops further ones of the same cause."""
+    for act in q.memory.acts:
+        if act.state is not RequestState.FAILED or act.act_class is not ActClass.START:
+            continue
+        same = act.incident in q.memory.incidents and act.condition is q.request.condition
+        if same and act.node != q.request.node:
+            text = f"the start of node {act.node} for the same cause ended again"
+            lift = f"kafka-self-healing ack {act.incident}, or approval"
+            return refuse("first_one_died", text, lifted_by=lift)
+    return PASSES
+
+
+def restart_spacing(q: Question) -> Verdict:
+    """Replicas are back and stable for long enough since the last RESTART of this cluster."""
+    for act in reversed(q.memory.acts):
+        if act.act_class not in RESTARTS or act.node == q.request.node:
+            continue
+        if act.state is RequestState.HEALED and act.ended is not None:
+            until = act.ended.mono_s + q.policy.restart_spacing_s
+            left = q.policy.restart_spacing_s - q.view.now.since(act.ended)
+            if left > 0:
+                text = f"node {act.node} was restarted {q.view.now.since(act.ended):.0f} s ago"
+                return refuse("restart_spacing", text, until=max(until, q.now + left),
+                              lifted_by="time, or approval")  # fmt: skip
+    return PASSES
+
+
+def not_latched(q: Question) -> Verdict:
+    """No restart has failed to come back since the cluster was last healthy."""
+    if not q.memory.latch:
+        return PASSES
+    text = f"the restart {q.memory.latch} did not come back"
+    return refuse("latched", text, lifted_by="a healthy cluster, an acknowledgement, or approval")
+
+
+def anti_flap(q: Question) -> Verdict:
+    """The same node was not restarted for the same problem within the window."""
+    for act in reversed(q.memory.acts):
+        if act.node != q.request.node or act.act_class is not ActClass.RESTART:
+            continue
+        if act.condition is not q.request.condition or act.ended is None:
+            continue
+        left = q.policy.anti_flap_s - q.view.now.since(act.ended)
+        if left > 0:
+            text = f"restarted for {act.condition} {q.view.now.since(act.ended):.0f} s ago"
+            return refuse("anti_flap", text, lifted_by="time, or approval", until=q.now + left)
+    return PASSES
+
+
+def backoff_over(q: Question) -> Verdict:
+    """The pause before this attempt is over; a started KRaft node is left alone for a session."""
+    waits: list[tuple[float, str]] = []
+    last = _last_act(q)
+    if last is not None and last.ended is not None:
+        since = q.view.now.since(last.ended)
+        pause = _retry(q).backoff_s(q.request.attempt - 1)
+        if q.request.attempt > 1:
+            waits.append((pause - since, f"attempt {q.request.attempt} waits {pause:.0f} s"))
+        cluster = q.view.view.cluster
+        if last.act_class is ActClass.START and cluster.mode is ClusterMode.KRAFT:
+            alone = cluster.session_timeout_s + q.policy.start_leave_alone_margin_s
+            waits.append((alone - since, f"a started node is left alone for {alone:.0f} s"))
+    if q.request.condition is Condition.TERMINATED and q.request.node not in q.memory.owed_starts:
+        track = q.view.view.track(q.request.node, Kind.SERVICE)
+        hold = q.policy.terminated_hold_s
+        gone = q.now - track.since if track is not None else 0.0
+        waits.append((hold - gone, f"it was ended by SIGTERM: {hold:.0f} s for its operator"))
+    left, why = max(waits, default=(0.0, ""))
+    if left <= 0:
+        return PASSES
+    return refuse("backoff", f"{why}, {left:.0f} s left", lifted_by="time, or approval",
+                  until=q.now + left)  # fmt: skip
+
+
+def _retry(q: Question) -> RetryPolicy:
+    ladder = q.policy.ladders.get(q.request.condition, ())
+    return ladder[q.request.rung].retry if q.request.rung < len(ladder) else RetryPolicy()
+
+
+def _last_act(q: Question) -> RecoveryRequest | None:
+    acts = [act for act in q.memory.acts if act.node == q.request.node]
+    return acts[-1] if acts else None
+
+
+def within_budget(q: Question) -> Verdict:
+    """Node, cluster and fleet have acts left in their windows."""
+    acts = [act for act in q.memory.acts if act.id != q.request.id]
+    restart = q.request.act_class in RESTARTS
+    alike = [act for act in acts if (act.act_class in RESTARTS) == restart]
+    checks: list[tuple[str, Budget, Iterable[RecoveryRequest]]] = [
+        ("node", q.policy.node_budget, [a for a in acts if a.node == q.request.node]),
+        ("cluster", q.policy.restart_budget if restart else q.policy.start_budget, alike),
+    ]
+    if restart:
+        checks.append(("fleet", q.policy.fleet_budget, alike))
+    for name, budget, spent in checks:
+        ages = sorted(
+            (q.view.now.since(act.began) for act in spent if act.began is not None), reverse=True
+        )
+        ages = [age for age in ages if age < budget.window_s]
+        if len(ages) >= budget.acts:
+            left = budget.window_s - ages[len(ages) - budget.acts]
+            text = f"{len(ages)} of {budget.acts} acts of the {name} in {budget.window_s:.0f} s"
+            return refuse(f"{name}_budget", text, lifted_by="time, or approval",
+                          until=q.now + left)  # fmt: skip
+    return PASSES
+
+
+def attempts_left(q: Question) -> Verdict:
+    """The ladder has an attempt left, and a second start has a reason to go better."""
+    again = "kafka-self-healing ack " + (q.request.incident or "INCIDENT")
+    if q.request.rung >= q.rungs:
+        return refuse("out_of_rungs", "all attempts are used", lifted_by=again)
+    last = _last_act(q)
+    second = q.request.act_class is ActClass.START and q.request.attempt > 1
+    if second and last is not None and last.state is RequestState.FAILED and last.ended:
+        track = q.view.view.track(q.request.node, Kind.SERVICE)
+        lived = max(0.0, track.since - last.ended.mono_s) if track is not None else 0.0
+        if lived < q.policy.second_start_min_life_s:
+            text = f"the last start lived {lived:.0f} s and nothing says why it ended"
+            return refuse("died_young", text, lifted_by=again)
+    return PASSES

@@ -1,0 +1,119 @@
+"""Guards about who has the say: pause, maintenance, lease, mode, inventory, foreign work."""
+
+from __future__ import annotations
+
+from kafka_self_healing.healing.assessment import Standing
+from kafka_self_healing.healing.diagnosis.process import reason_known
+from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
+from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.policy import Mode
+from kafka_self_healing.model.recovery import ActClass
+
+TRACED_STATES = frozenset({"t"})
+
+
+def not_paused(q: Question) -> Verdict:
+    """Nobody has paused the healer."""
+    for switch in q.memory.switches:
+        if switch.order is Order.PAUSE and switch.holds(q.view.now):
+            text = f"paused by {switch.by}" + (f": {switch.reason}" if switch.reason else "")
+            return refuse("paused", text, lifted_by="kafka-self-healing resume")
+    return PASSES
+
+
+def not_in_maintenance(q: Question) -> Verdict:
+    """Neither the cluster nor the node is in maintenance."""
+    for switch in q.memory.switches:
+        if switch.order is not Order.MAINTENANCE or not switch.holds(q.view.now):
+            continue
+        if switch.target in {"", q.view.view.cluster.name, q.request.node}:
+            what = switch.target or "the cluster"
+            text = f"{what} is in maintenance by {switch.by}: {switch.reason or 'no reason given'}"
+            return refuse("in_maintenance", text, lifted_by="the end of the maintenance")
+    return PASSES
+
+
+def has_lease(q: Question) -> Verdict:
+    """This daemon holds the cluster's lease."""
+    if q.view.view.lease:
+        return PASSES
+    return refuse("no_lease", "another daemon acts for this cluster", lifted_by="holding the lease")
+
+
+def known_node(q: Question) -> Verdict:
+    """The node is in the inventory and was seen alive by us or by the cluster."""
+    if q.request.node in q.memory.seen:
+        return PASSES
+    text = f"node {q.request.node} was never seen alive, neither by us nor by the cluster"
+    return refuse("not_commissioned", text, lifted_by="seeing it alive once")
+
+
+def mode_permits(q: Question) -> Verdict:
+    """The mode allows the act, or a person approved it."""
+    approval = q.memory.approvals.get(q.request.id) or q.memory.approvals.get(q.request.incident)
+    if approval is not None and (approval.until is None or q.view.now.utc_s < approval.until):
+        return report("approved", f"approved by {approval.by}")
+    what = f"{q.request.action} on node {q.request.node}, attempt {q.request.attempt}"
+    if q.policy.mode is Mode.OBSERVE:
+        return refuse("observe", f"would act: {what}", lifted_by="mode: auto")
+    service = q.node.service
+    blind = (
+        q.request.act_class is ActClass.START
+        and service is not None
+        and not reason_known(service)
+        and q.request.node not in q.memory.owed_starts
+    )
+    if q.policy.mode is Mode.APPROVE or blind:
+        why = "nothing says why the process ended; " if blind else ""
+        command = f"kafka-self-healing approve {q.request.incident}"
+        return refuse("needs_approval", f"{why}{what} needs a person's approval", lifted_by=command)
+    return PASSES
+
+
+def no_foreign_work(q: Question) -> Verdict:
+    """Nobody else is at work on the node: a job, another tool's lock, a debugger, a stop."""
+    service = q.node.service
+    if service is None:
+        return refuse("service_unreadable", "the service manager's word is missing")
+    if service.job is None or service.host_lock is None:
+        what = "a queued job" if service.job is None else "another tool's lock"
+        return refuse("work_unreadable", f"whether there is {what} cannot be read")
+    if service.job:
+        return refuse("unit_job", f"a job is queued for its unit: {service.job}")
+    if service.host_lock:
+        return refuse("host_lock", f"another tool holds the host's lock: {service.host_lock}")
+    if q.request.node not in q.memory.owed_starts:
+        if service.stop_requested is None:
+            return refuse("stop_unreadable", "whether a stop was requested cannot be read")
+        if service.stop_requested:
+            return refuse("stop_requested", "somebody asked it to stop")
+    if service.unit_file == "masked":
+        return refuse("masked", "its unit is masked")
+    return _no_debugger(q) if q.request.act_class is ActClass.START else _left_alone(q)
+
+
+def _no_debugger(q: Question) -> Verdict:
+    service = q.node.service
+    assert service is not None
+    if service.tracer_pid:
+        return refuse("debugger", f"process {service.tracer_pid} traces it")
+    return PASSES
+
+
+def _left_alone(q: Question) -> Verdict:
+    service = q.node.service
+    assert service is not None
+    if service.tracer_pid is None:
+        return refuse("tracer_unreadable", "whether a debugger is attached cannot be read")
+    if service.tracer_pid or service.process_state in TRACED_STATES:
+        return refuse("debugger", "a debugger is attached to it")
+    moving = q.view.witness.reassigning
+    if moving and not _out_of_it(q.node):
+        text = f"replicas are being moved: {', '.join(moving[:5])}"
+        return refuse("reassignment", text, lifted_by="the end of the reassignment, or approval")
+    return PASSES
+
+
+def _out_of_it(node: Standing) -> bool:
+    return node.silent and node.dropped is True

@@ -1,0 +1,145 @@
+"""`step`: one turn of the mind, in the order of docs/workflow.md. It is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kafka_self_healing.healing import incidents, notices, planning, verification
+from kafka_self_healing.healing.assessment import ClusterView, assess
+from kafka_self_healing.healing.diagnosis import diagnose
+from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.healing.remembering import remember
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.healing.view import View, hear
+from kafka_self_healing.healing.windows import settle, update_windows, watch_clocks
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.control import OperatorCommand, Order
+from kafka_self_healing.model.decision import Decision, Look
+from kafka_self_healing.model.event import ActFinished, Event, OperatorSaid, RequestChanged
+from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.node import NodeId
+from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.recovery import (
+    ActOutcome,
+    RecoveryResult,
+    RequestState,
+    StepReport,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChanged:
+    """This daemon got or lost the cluster's lease."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The shell found a pause, a maintenance or a lost lease just before dispatch."""
+
+    request: str
+    reason: str
+
+
+Input = CheckResult | RecoveryResult | OperatorCommand | StepReport | LeaseChanged | Aborted
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one turn came to. `wake_s`: boot-clock second by which it wants to look again."""
+
+    memory: Memory
+    view: View
+    decisions: tuple[Decision, ...]
+    looks: tuple[Look, ...]
+    events: tuple[Event, ...]
+    wake_s: float
+    cluster: ClusterView
+    diagnoses: tuple[tuple[str, Diagnosis], ...]
+
+
+def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, now: Instant) -> Step:
+    """Take one turn: hear, assess, diagnose, keep incidents, verify, plan, tell.
+
+    Whatever it decides is in its events; the shell journals them before it does anything.
+    """
+    turn = Turn(memory, watch_clocks(view, policy, now), policy, now)
+    turn.wake_s = now.mono_s + policy.interval_s
+    turn.view = hear(turn.view, [i for i in inputs if isinstance(i, CheckResult)], policy)
+    for said in inputs:
+        _take(turn, said)
+    turn.view = settle(turn.view, policy, now)
+    cluster = assess(turn.view, policy, now)
+    turn.view = update_windows(cluster, policy, _away(turn.memory))
+    cluster = replace(cluster, view=turn.view)
+    remember(turn, cluster)
+    found = diagnose(cluster, turn.memory, policy)
+    incidents.reconcile(turn, cluster, found)
+    by_node = _of_nodes(found)
+    verification.verify(turn, cluster, by_node)
+    planning.plan(turn, cluster, by_node)
+    notices.tell(turn)
+    return Step(
+        turn.memory, turn.view, tuple(turn.decisions), tuple(turn.looks), tuple(turn.events),
+        turn.wake_s, cluster, tuple(found),
+    )  # fmt: skip
+
+
+def _of_nodes(found: Sequence[tuple[str, Diagnosis]]) -> dict[NodeId, Diagnosis]:
+    """Return each node's own condition; what is wrong with our probe is not the node's trouble."""
+    return {
+        subject: diagnosis
+        for subject, diagnosis in found
+        if diagnosis.condition is not Condition.PROBE_MISCONFIGURED
+    }
+
+
+def _away(memory: Memory) -> frozenset[NodeId]:
+    """Nodes that never count for a storm: in maintenance."""
+    return frozenset(s.target for s in memory.switches if s.order is Order.MAINTENANCE)
+
+
+def _take(turn: Turn, said: Input) -> None:
+    match said:
+        case RecoveryResult():
+            _act_ended(turn, said)
+        case StepReport(request=id_, step=name, ended=ended):
+            request = turn.memory.requests.get(id_)
+            if request is not None and ended:
+                turn.move(request, steps=(*request.steps, name))
+            elif request is not None:
+                turn.move(request, begun_steps=(*request.begun_steps, name))
+        case OperatorCommand():
+            turn.record(OperatorSaid(turn.now, said))
+            if said.order is Order.RESUME:
+                turn.view = turn.view.rewarm(turn.now, "resumed just now")
+        case LeaseChanged(held=held):
+            if held and not turn.view.lease:
+                turn.view = turn.view.rewarm(turn.now, "the lease was just taken over")
+            turn.view = replace(turn.view, lease=held)
+        case Aborted(request=id_, reason=why):
+            request = turn.memory.requests.get(id_)
+            if request is not None:
+                turn.move(request, state=RequestState.ABORTED, reason=why)
+        case CheckResult():
+            return
+
+
+def _act_ended(turn: Turn, result: RecoveryResult) -> None:
+    request = turn.memory.requests.get(result.request)
+    turn.record(ActFinished(turn.now, result))
+    if request is None or request.state is not RequestState.EXECUTING:
+        return
+    unknown = result.outcome is ActOutcome.UNKNOWN
+    reason = result.message if result.outcome is not ActOutcome.DONE else ""
+    state = RequestState.UNKNOWN if unknown else RequestState.VERIFYING
+    request = replace(request, state=state, ended=turn.now, reason=reason)
+    turn.record(RequestChanged(turn.now, request))
+    turn.look(request.node, f"{request.action} ended: {result.outcome.value}")
+    incident = turn.memory.incidents.get(request.incident)
+    if incident is not None:
+        words = f"{request.action} ({request.id}) ended: {result.outcome.value}"
+        turn.change(incident, words + (f", {reason}" if reason else ""))

@@ -1,0 +1,282 @@
+"""`Memory`: what must survive a restart. It is exactly the fold of the journal's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.control import OperatorCommand, Order, Switch
+from kafka_self_healing.model.event import (
+    DaemonStarted,
+    Decided,
+    Event,
+    IncidentChanged,
+    IncidentClosed,
+    InSyncChanged,
+    LatchLifted,
+    NodesSeen,
+    OperatorSaid,
+    RequestChanged,
+    StormChanged,
+    Told,
+)
+from kafka_self_healing.model.incident import Condition, Incident
+from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+
+ACTS_KEPT_S = 24 * 3600.0
+OPEN = frozenset(
+    {
+        RequestState.PROPOSED,
+        RequestState.EXECUTING,
+        RequestState.UNKNOWN,
+        RequestState.VERIFYING,
+    }
+)
+STEP_STOP = "stop"
+STEP_START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """How far up its ladder a node's trouble went: attempts on the rung, and the last success."""
+
+    rung: int
+    attempts: int
+    healed: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Incidents, requests, budgets, latches and switches. Maps are never changed in place."""
+
+    counter: int = 0
+    incidents: Mapping[str, Incident] = field(default_factory=dict)
+    requests: Mapping[str, RecoveryRequest] = field(default_factory=dict)
+    acts: tuple[RecoveryRequest, ...] = ()
+    ladders: Mapping[str, Ladder] = field(default_factory=dict)
+    owed_starts: Mapping[str, str] = field(default_factory=dict)
+    switches: tuple[Switch, ...] = ()
+    approvals: Mapping[str, OperatorCommand] = field(default_factory=dict)
+    seen: frozenset[str] = frozenset()
+    not_whole: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unclean: frozenset[str] = frozenset()
+    in_sync_known: bool = False
+    latch: str = ""
+    storm: bool = False
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, Instant] = field(default_factory=dict)
+
+    def open_request(self, node: str) -> RecoveryRequest | None:
+        """Return the node's request that is proposed, executing, unknown or being verified."""
+        return next((r for r in self.requests.values() if r.node == node), None)
+
+    def incident_of(self, subject: str, *, probe: bool = False) -> Incident | None:
+        """Return the open incident of a node; `probe`: the one about our own probe's set-up."""
+        for incident in self.incidents.values():
+            misconfigured = incident.condition is Condition.PROBE_MISCONFIGURED
+            if incident.subject == subject and misconfigured is probe:
+                return incident
+        return None
+
+
+def fold(memory: Memory, events: Iterable[Event]) -> Memory:
+    """Return the memory after these events."""
+    for event in events:
+        memory = fold_one(memory, event)
+    return memory
+
+
+def fold_one(memory: Memory, event: Event) -> Memory:
+    """Return the memory after one event. Events that only tell (deliveries …) change nothing."""
+    match event:
+        case IncidentChanged(incident=incident):
+            return replace(
+                memory,
+                incidents={**memory.incidents, incident.id: incident},
+                counter=max(memory.counter, _number(incident.id)),
+            )
+        case IncidentClosed(incident=incident):
+            return _closed(memory, incident)
+        case RequestChanged(request=request, at=at):
+            return _request_changed(memory, request, at)
+        case DaemonStarted(at=at):
+            return _started(memory, at)
+        case NodesSeen(nodes=nodes):
+            return replace(memory, seen=memory.seen | frozenset(nodes))
+        case InSyncChanged():
+            return _in_sync(memory, event)
+        case OperatorSaid(command=command, at=at):
+            return _operator(memory, command, at)
+        case StormChanged(active=active):
+            return replace(memory, storm=active)
+        case LatchLifted():
+            return replace(memory, latch="")
+        case Decided():
+            key = decision_key(event.incident, event.node)
+            return replace(memory, decisions={**memory.decisions, key: decision_text(event)})
+        case Told(notice=notice, at=at):
+            return replace(memory, told={**memory.told, notice.key: at})
+        case _:
+            return memory
+
+
+def ladder_key(node: str, act: ActClass) -> str:
+    """Return the key under which a node's attempts of one class of act are counted."""
+    return f"{node}/{act.value}"
+
+
+def decision_key(incident: str, node: str) -> str:
+    """Return the key under which the latest decision about a node is remembered."""
+    return f"{incident}/{node}"
+
+
+def decision_text(event: Decided) -> str:
+    """Return what makes two decisions the same: the answer, the act, and the set of reasons."""
+    reasons = ",".join(sorted({f"{v.guard}:{v.reason}" for v in event.reasons}))
+    return f"{event.answer}|{event.action}|{event.rung}.{event.attempt}|{reasons}"
+
+
+def _number(id_: str) -> int:
+    digits = id_.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _closed(memory: Memory, incident: Incident) -> Memory:
+    keep = {id_: known for id_, known in memory.incidents.items() if id_ != incident.id}
+    told = {key: at for key, at in memory.told.items() if not key.startswith(f"{incident.id}/")}
+    decisions = {
+        key: text for key, text in memory.decisions.items() if not key.startswith(f"{incident.id}/")
+    }
+    approvals = {key: by for key, by in memory.approvals.items() if key != incident.id}
+    return replace(memory, incidents=keep, told=told, decisions=decisions, approvals=approvals)
+
+
+def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> Memory:
+    requests = {id_: r for id_, r in memory.requests.items() if id_ != request.id}
+    if request.state in OPEN:
+        requests[request.id] = request
+    acts = memory.acts
+    if request.began is not None:
+        kept = (a for a in acts if a.id != request.id)
+        recent = [a for a in kept if a.began and at.since(a.began) <= ACTS_KEPT_S]
+        acts = (*recent, request)
+    approvals = memory.approvals
+    if request.state is not RequestState.PROPOSED and request.id in approvals:
+        approvals = {key: by for key, by in approvals.items() if key != request.id}
+    latch = memory.latch
+    if request.state is RequestState.FAILED and request.act_class is ActClass.RESTART:
+        latch = request.id
+    return replace(
+        memory,
+        requests=requests,
+        acts=acts,
+        approvals=approvals,
+        latch=latch,
+        ladders=_climbed(memory, request, at),
+        owed_starts=_owed(memory, request),
+        counter=max(memory.counter, _number(request.id)),
+    )
+
+
+def _climbed(memory: Memory, request: RecoveryRequest, at: Instant) -> Mapping[str, Ladder]:
+    key = ladder_key(request.node, request.act_class)
+    known = memory.ladders.get(key)
+    match request.state:
+        case RequestState.EXECUTING:
+            now = Ladder(request.rung, request.attempt)
+        case RequestState.HEALED if known is not None:
+            now = replace(known, healed=at)
+        case RequestState.ABORTED if request.began is not None and known is not None:
+            now = replace(known, attempts=known.attempts - 1)
+        case _:
+            return memory.ladders
+    return {**memory.ladders, key: now}
+
+
+def _owed(memory: Memory, request: RecoveryRequest) -> Mapping[str, str]:
+    """A stop that may be ours is ours: until the process runs again, a start is owed."""
+    owed = request.node in memory.owed_starts
+    stopped = STEP_STOP in request.begun_steps
+    runs_again = STEP_START in request.steps or request.state is RequestState.HEALED
+    if request.act_class is ActClass.RESTART and stopped and not runs_again:
+        if owed and memory.owed_starts[request.node] == request.id:
+            return memory.owed_starts
+        return {**memory.owed_starts, request.node: request.id}
+    if owed and request.state in {RequestState.VERIFYING, RequestState.HEALED}:
+        return {node: id_ for node, id_ in memory.owed_starts.items() if node != request.node}
+    return memory.owed_starts
+
+
+def _started(memory: Memory, at: Instant) -> Memory:
+    """An act without an end becomes unknown; a proposal is forgotten and made anew if needed."""
+    for request in list(memory.requests.values()):
+        if request.state is RequestState.EXECUTING:
+            lost = replace(
+                request,
+                state=RequestState.UNKNOWN,
+                ended=at,
+                reason="the healer ended while the act was executing",
+            )
+            memory = _request_changed(memory, lost, at)
+        elif request.state is RequestState.PROPOSED:
+            gone = replace(request, state=RequestState.ABORTED, reason="the healer was restarted")
+            memory = _request_changed(memory, gone, at)
+    return memory
+
+
+def _in_sync(memory: Memory, event: InSyncChanged) -> Memory:
+    not_whole = dict(memory.not_whole)
+    unclean = set(memory.unclean)
+    for change in event.changes:
+        key = f"{change.topic}-{change.partition}"
+        if change.isr is None:
+            not_whole.pop(key, None)
+        else:
+            not_whole[key] = change.isr
+        if change.unclean_election is not None:
+            (unclean.add if change.unclean_election else unclean.discard)(change.topic)
+    return replace(memory, not_whole=not_whole, unclean=frozenset(unclean), in_sync_known=True)
+
+
+def _operator(memory: Memory, command: OperatorCommand, at: Instant) -> Memory:
+    match command.order:
+        case Order.PAUSE | Order.MAINTENANCE:
+            switch = Switch(
+                command.order, command.by, command.reason, command.target, at, command.until
+            )
+            return replace(memory, switches=(*_still(memory, at), switch))
+        case Order.RESUME:
+            kept = tuple(s for s in _still(memory, at) if s.order is not Order.PAUSE)
+            return replace(memory, switches=kept)
+        case Order.MAINTENANCE_END:
+            kept = tuple(
+                s
+                for s in _still(memory, at)
+                if s.order is not Order.MAINTENANCE or s.target != command.target
+            )
+            return replace(memory, switches=kept)
+        case Order.ACK:
+            return _acknowledged(memory, command)
+        case Order.APPROVE:
+            return replace(memory, approvals={**memory.approvals, command.target: command})
+
+
+def _still(memory: Memory, at: Instant) -> tuple[Switch, ...]:
+    return tuple(switch for switch in memory.switches if switch.holds(at))
+
+
+def _acknowledged(memory: Memory, command: OperatorCommand) -> Memory:
+    """An acknowledgement takes the incident over, unlatches, and grants one more cycle."""
+    incident = memory.incidents.get(command.target)
+    if incident is None:
+        return memory
+    taken = replace(incident, acknowledged_by=command.by)
+    of_these = tuple(f"{node}/" for node in incident.nodes)
+    ladders = {key: at for key, at in memory.ladders.items() if not key.startswith(of_these)}
+    return replace(
+        memory,
+        incidents={**memory.incidents, incident.id: taken},
+        ladders=ladders,
+        latch="",
+    )

@@ -1,0 +1,250 @@
+"""Which act, on which node, when: the ladder, the order, and the two turns of an act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kafka_self_healing.healing.assessment import ClusterView, Standing
+from kafka_self_healing.healing.guards import asked, judge
+from kafka_self_healing.healing.guards.quorum import offline_holders, rank
+from kafka_self_healing.healing.guards.subject import Question
+from kafka_self_healing.healing.incidents import escalate
+from kafka_self_healing.healing.memory import Memory, decision_key, decision_text, ladder_key
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.model.decision import Answer, Decision, Verdict
+from kafka_self_healing.model.event import Decided
+from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident
+from kafka_self_healing.model.policy import HungStop, Policy
+from kafka_self_healing.model.recovery import (
+    ActClass,
+    RecoveryRequest,
+    RequestState,
+    StopStyle,
+    act_class,
+)
+
+ORDER_GUARDS = frozenset({"start_order", "controller_last"})
+STANDING_REASONS = frozenset({"observe", "paused", "in_maintenance", "no_lease", "needs_approval"})
+"""Refusals that somebody chose; they are told with the failure, not as an escalation."""
+
+
+def plan(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> None:
+    """Propose, permit or refuse an act for every node whose condition asks for one."""
+    _drop_moot_proposals(turn, found)
+    wanted = [node for node, d in found.items() if node in cluster.nodes and _asks(d)]
+    if not wanted:
+        return
+    drafts = {node: _draft(turn, cluster, node, found[node]) for node in wanted}
+    questions = {node: _question(turn, cluster, d, found[node]) for node, d in drafts.items() if d}
+    ready = frozenset(node for node, q in questions.items() if not _blocked(q))
+    cluster = replace(cluster, ready=ready, queued=frozenset(wanted))
+    for node in in_order(questions, cluster):
+        draft = drafts[node]
+        assert draft is not None
+        _decide(turn, _question(turn, cluster, draft, found[node]))
+
+
+def _asks(diagnosis: Diagnosis) -> bool:
+    return diagnosis.confirmed and diagnosis.condition in HEALABLE
+
+
+def _drop_moot_proposals(turn: Turn, found: Mapping[str, Diagnosis]) -> None:
+    for request in list(turn.memory.requests.values()):
+        if request.state is not RequestState.PROPOSED:
+            continue
+        diagnosis = found.get(request.node)
+        if diagnosis is None or not _asks(diagnosis) or diagnosis.condition != request.condition:
+            turn.move(request, state=RequestState.ABORTED, reason="it is no longer so")
+
+
+def in_order(questions: Mapping[str, Question], cluster: ClusterView) -> list[str]:
+    """Return the nodes in the order in which they would be acted on."""
+    leader = cluster.account.leader if cluster.account is not None else None
+
+    def key(node: str) -> tuple[bool, bool, bool, str]:
+        holders = offline_holders(questions[node])
+        holds = any(node in nodes for nodes in holders.values())
+        return rank(cluster.nodes[node], leads=node == leader, holds=holds)
+
+    return sorted(questions, key=key)
+
+
+def _draft(
+    turn: Turn, cluster: ClusterView, node: str, diagnosis: Diagnosis
+) -> RecoveryRequest | None:
+    """Return the node's open proposal, or the next act of its ladder; None while one is open."""
+    known = turn.memory.open_request(node)
+    if known is not None:
+        return known if known.state is RequestState.PROPOSED else None
+    incident = turn.memory.incident_of(node)
+    if incident is None:
+        return None
+    return draft(turn, cluster.nodes[node], diagnosis, incident)
+
+
+def draft(turn: Turn, node: Standing, diagnosis: Diagnosis, incident: Incident) -> RecoveryRequest:
+    """Return the next act of the ladder for a diagnosis, not yet proposed."""
+    ladder = turn.policy.ladders.get(diagnosis.condition, ())
+    act = act_class(ladder[0].action) if ladder else ActClass.OTHER
+    rung, attempt = next_try(turn.memory, turn.policy, (node.id, act, diagnosis.condition), turn)
+    action = ladder[min(rung, len(ladder) - 1)].action if ladder else "none"
+    limit = ladder[min(rung, len(ladder) - 1)].limit_s if ladder else 0.0
+    service = node.service
+    return RecoveryRequest(
+        id=turn.new_id("act"),
+        incident=incident.id,
+        node=node.id,
+        action=action,
+        condition=diagnosis.condition,
+        rung=rung,
+        attempt=attempt,
+        state=RequestState.PROPOSED,
+        proposed=turn.now,
+        limit_s=limit,
+        stop_style=stop_style(node, turn.policy),
+        pid_before=service.pid if service else None,
+        invocation_before=service.invocation if service else None,
+    )
+
+
+def next_try(
+    memory: Memory, policy: Policy, key: tuple[str, ActClass, Condition], turn: Turn
+) -> tuple[int, int]:
+    """Return (rung, attempt): the attempts go on until an hour of health has passed."""
+    node, act, condition = key
+    known = memory.ladders.get(ladder_key(node, act))
+    if known is None:
+        return 0, 1
+    if known.healed is not None and turn.now.since(known.healed) >= policy.ladder_reset_s:
+        return 0, 1
+    ladder = policy.ladders.get(condition, ())
+    if known.rung < len(ladder) and known.attempts < ladder[known.rung].retry.attempts:
+        return known.rung, known.attempts + 1
+    return known.rung + 1, 1
+
+
+def stop_style(node: Standing, policy: Policy) -> StopStyle:
+    """KILL only what is silent and dropped: it would wake up as a stale broker otherwise."""
+    out = node.silent and node.dropped is True
+    kill = policy.hung_stop is HungStop.KILL_WHEN_DROPPED
+    return StopStyle.KILL if out and kill else StopStyle.GRACEFUL
+
+
+def _question(
+    turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis
+) -> Question:
+    return Question(
+        request,
+        cluster,
+        turn.memory,
+        turn.policy,
+        diagnosis,
+        rungs=len(turn.policy.ladders.get(diagnosis.condition, ())),
+        proposed_at=_proposed_at(turn, request),
+    )
+
+
+def _proposed_at(turn: Turn, request: RecoveryRequest) -> float | None:
+    return request.proposed.mono_s if request.id in turn.memory.requests else None
+
+
+def _blocked(question: Question) -> bool:
+    rows = [
+        row
+        for row in asked(question.request.act_class)
+        if row.name not in ORDER_GUARDS and row.name != "still_true"
+    ]
+    return any(verdict.blocking for verdict in judge(question, rows))
+
+
+def _decide(turn: Turn, question: Question) -> None:
+    """First turn: propose and ask for a look. Second turn: act, if all still stands."""
+    question = replace(question, memory=turn.memory)
+    request = question.request
+    verdicts = judge(question, asked(request.act_class))
+    blocking = [verdict for verdict in verdicts if verdict.blocking]
+    proposed = request.id in turn.memory.requests
+    if not blocking and proposed:
+        _act(turn, question, verdicts)
+    elif not blocking:
+        request = replace(request, id=turn.new_id("act"))
+        turn.move(request, state=RequestState.PROPOSED)
+        turn.look(request.node, f"{request.action} was proposed")
+        turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
+    elif proposed and all(verdict.reason == "look_again" for verdict in blocking):
+        turn.look(request.node, f"{request.action} waits for a look after its proposal")
+        turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
+        _tell(turn, request, Answer.WAIT, verdicts, blocking)
+    else:
+        if proposed:
+            why = ", ".join(verdict.guard for verdict in blocking)
+            turn.move(request, state=RequestState.ABORTED, reason=f"refused by {why}")
+        untils = [verdict.until for verdict in blocking]
+        waits = all(until is not None for until in untils)
+        for until in untils:
+            turn.wake_by(until)
+        _tell(turn, request, Answer.WAIT if waits else Answer.REFUSE, verdicts, blocking)
+
+
+def _act(turn: Turn, question: Question, verdicts: list[Verdict]) -> None:
+    """Write the intent. The shell journals it before anything is done."""
+    node, request = question.node, question.request
+    service = node.service
+    request = turn.move(
+        request,
+        state=RequestState.EXECUTING,
+        began=turn.now,
+        stop_style=stop_style(node, turn.policy),
+        pid_before=service.pid if service else None,
+        invocation_before=service.invocation if service else None,
+    )
+    incident = turn.memory.incidents.get(request.incident)
+    if incident is not None:
+        line = f"{request.action} on node {request.node} ({request.id}), attempt {request.attempt}"
+        turn.change(incident, line, acts=(*incident.acts, request.id))
+    _tell(turn, request, Answer.ACT, verdicts, [])
+    turn.decisions.append(Decision(Answer.ACT, request, tuple(verdicts)))
+
+
+def _tell(
+    turn: Turn,
+    request: RecoveryRequest,
+    answer: Answer,
+    verdicts: list[Verdict],
+    blocking: list[Verdict],
+) -> None:
+    """A decision becomes an event only when its set of reasons changes."""
+    untils = [verdict.until for verdict in blocking if verdict.until is not None]
+    until = max(untils) if answer is Answer.WAIT and untils else None
+    event = Decided(
+        turn.now, request.incident, request.node, request.action, request.condition.value,
+        request.rung, request.attempt, answer, tuple(verdicts), until,
+    )  # fmt: skip
+    key = decision_key(request.incident, request.node)
+    news = turn.memory.decisions.get(key) != decision_text(event)
+    if news or answer is Answer.ACT:
+        turn.record(event)
+    incident = turn.memory.incidents.get(request.incident)
+    if incident is None or answer is Answer.ACT:
+        return
+    if news:
+        turn.decisions.append(Decision(answer, request, tuple(verdicts), until))
+        why = "; ".join(f"{v.guard}: {v.text}" for v in blocking)
+        turn.change(incident, f"{answer.value} with {request.action}: {why}")
+    if answer is Answer.REFUSE:
+        _escalate_refusal(turn, incident, blocking)
+
+
+def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -> None:
+    reasons = {verdict.reason for verdict in blocking}
+    if reasons & STANDING_REASONS:
+        return
+    held = turn.now.since(incident.confirmed or turn.now)
+    limit = turn.policy.notice_group_s
+    final = reasons & {"out_of_rungs", "died_young"}
+    if final or held >= limit:
+        why = "; ".join(verdict.text for verdict in blocking)
+        escalate(turn, turn.memory.incidents[incident.id], f"healing is refused: {why}")
+    else:
+        turn.wake_by(turn.now.mono_s + limit - held)

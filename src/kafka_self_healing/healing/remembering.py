@@ -1,0 +1,68 @@
+"""What must be remembered of what was seen: nodes once alive, in-sync replicas, storms, latches."""
+
+from __future__ import annotations
+
+from kafka_self_healing.healing.assessment import ClusterView, Process
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.model.event import (
+    InSync,
+    InSyncChanged,
+    LatchLifted,
+    NodesSeen,
+    StormChanged,
+)
+
+
+def remember(turn: Turn, cluster: ClusterView) -> None:
+    """Record what later turns, and the healer after a restart, will need."""
+    _nodes(turn, cluster)
+    _in_sync(turn, cluster)
+    stormy = cluster.view.storm_joined is not None
+    if stormy is not turn.memory.storm:
+        turn.record(StormChanged(turn.now, stormy, tuple(sorted(cluster.view.storm_nodes))))
+    if turn.memory.latch and all(node.ok is True for node in cluster.nodes.values()):
+        turn.record(LatchLifted(turn.now, "all nodes are healthy"))
+
+
+def _nodes(turn: Turn, cluster: ClusterView) -> None:
+    missing = [id_ for id_ in cluster.nodes if id_ not in turn.memory.seen]
+    if not missing:
+        return
+    of_cluster = set(cluster.witness.seen)
+    if cluster.account is not None:
+        voters = cluster.account.voters or ()
+        of_cluster |= {voter.id for voter in voters if (voter.last_fetch_ms or -1) > 0}
+    new = tuple(
+        id_
+        for id_ in missing
+        if id_ in of_cluster
+        or cluster.nodes[id_].answers is True
+        or cluster.nodes[id_].process is Process.RUNNING
+    )
+    if new:
+        turn.record(NodesSeen(turn.now, new))
+
+
+def _in_sync(turn: Turn, cluster: ClusterView) -> None:
+    witness, memory = cluster.witness, turn.memory
+    if not witness.readable or witness.topics is None:
+        return
+    seen = {f"{topic}-{part}": isr for (topic, part), isr in witness.not_whole.items()}
+    same = memory.in_sync_known and seen == memory.not_whole and witness.unclean == memory.unclean
+    if same:
+        return
+    names = {f"{topic}-{part}": (topic, part) for topic, part in witness.not_whole}
+    changes = [
+        InSync(*names[key], isr, names[key][0] in witness.unclean)
+        for key, isr in seen.items()
+        if memory.not_whole.get(key) != isr
+    ]
+    for key in memory.not_whole:
+        if key not in seen:
+            topic, _, part = key.rpartition("-")
+            changes.append(InSync(topic, int(part), None, topic in witness.unclean))
+    for topic in memory.unclean ^ witness.unclean:
+        if topic not in {change.topic for change in changes}:
+            changes.append(InSync(topic, -1, None, topic in witness.unclean))
+    if changes or not memory.in_sync_known:
+        turn.record(InSyncChanged(turn.now, tuple(changes)))

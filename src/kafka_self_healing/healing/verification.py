@@ -1,0 +1,128 @@
+"""Was it healed? By evidence alone: an exit code proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.incidents import close, escalate
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+
+ENDED_LOOK_S = 2.0
+"""A process seen ended this long after the act's end did not come up (its manager may lag)."""
+
+
+def verify(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> None:
+    """Judge every act that has ended, and resolve those of which the end is unknown."""
+    for request in list(turn.memory.requests.values()):
+        node = cluster.nodes.get(request.node)
+        if node is None or request.ended is None:
+            continue
+        if request.state is RequestState.UNKNOWN:
+            _resolve(turn, request, node)
+        elif request.state is RequestState.VERIFYING:
+            _judge(turn, cluster, request, found.get(request.node))
+
+
+def _judge(
+    turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis | None
+) -> None:
+    node = cluster.nodes[request.node]
+    assert request.ended is not None
+    stable = turn.policy.stable_window_s(turn.view.cluster.session_timeout_s)
+    held = min(cluster.well_s(request.node), turn.now.mono_s - request.ended.mono_s)
+    if node.well is True and held >= stable:
+        _healed(turn, request, held)
+    elif _ended_again(turn, request, node):
+        why = request.reason or "the process ended again"
+        if diagnosis is not None and diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
+            _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
+        else:
+            _end(turn, request, RequestState.FAILED, why)
+    elif _hung_again(request, diagnosis):
+        _end(turn, request, RequestState.FAILED, "it is hung again")
+    elif node.well is True:
+        turn.wake_by(turn.now.mono_s + stable - held)
+
+
+def _healed(turn: Turn, request: RecoveryRequest, held: float) -> None:
+    turn.move(request, state=RequestState.HEALED)
+    incident = turn.memory.incidents.get(request.incident)
+    if incident is not None:
+        incident = turn.change(incident, f"{request.action} ({request.id}): well for {held:.0f} s")
+        close(turn, incident, "healed")
+
+
+def _ended_again(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
+    track = turn.view.track(request.node, Kind.SERVICE)
+    if track is None or node.process is not Process.ENDED or request.ended is None:
+        return False
+    assert node.service is not None
+    after = track.result.started - request.ended.mono_s
+    new = node.service.invocation
+    changed = new is not None and new != request.invocation_before and after > 0
+    return changed or after >= ENDED_LOOK_S
+
+
+def _hung_again(request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:
+    return (
+        diagnosis is not None
+        and diagnosis.confirmed
+        and diagnosis.condition is Condition.PROCESS_HUNG
+        and request.ended is not None
+    )
+
+
+def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
+    """Find out by a fresh look what became of an act of which the end is unknown."""
+    track = turn.view.track(request.node, Kind.SERVICE)
+    assert request.ended is not None
+    service = node.service
+    if track is None or service is None or track.result.started <= request.ended.mono_s:
+        _unknown_for_long(turn, request)
+        return
+    new_pid = service.pid not in (None, 0, request.pid_before)
+    known = service.invocation is not None and request.invocation_before is not None
+    same_run = known and service.invocation == request.invocation_before
+    if node.process is Process.RUNNING and new_pid:
+        turn.move(request, state=RequestState.VERIFYING, ended=turn.now,
+                  reason="found running with a new process")  # fmt: skip
+    elif request.act_class is ActClass.RESTART:
+        _resolve_restart(turn, request, node)
+    elif node.process is Process.ENDED and same_run:
+        _end(turn, request, RequestState.ABORTED, "it was never carried out")
+    elif node.process is Process.ENDED and known:
+        _end(turn, request, RequestState.FAILED, "the process ran and ended again")
+    else:
+        _unknown_for_long(turn, request)
+
+
+def _resolve_restart(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
+    if node.process is Process.ENDED:
+        _end(turn, request, RequestState.ABORTED, "stopped and not started: a start is owed")
+    elif node.process is Process.RUNNING and not request.begun_steps:
+        _end(turn, request, RequestState.ABORTED, "it was never carried out")
+    else:
+        _unknown_for_long(turn, request)
+
+
+def _unknown_for_long(turn: Turn, request: RecoveryRequest) -> None:
+    assert request.ended is not None
+    held = turn.now.since(request.ended)
+    incident = turn.memory.incidents.get(request.incident)
+    if held >= turn.policy.unknown_act_page_s:
+        if incident is not None:
+            escalate(turn, incident, f"what became of {request.action} ({request.id}) is unknown")
+    else:
+        turn.look(request.node, f"{request.id} has an unknown end")
+        turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
+
+
+def _end(turn: Turn, request: RecoveryRequest, state: RequestState, why: str) -> None:
+    turn.move(request, state=state, reason=why)
+    incident = turn.memory.incidents.get(request.incident)
+    if incident is not None:
+        turn.change(incident, f"{request.action} ({request.id}) {state.value}: {why}")

@@ -1,0 +1,217 @@
+"""`View`: what has been seen, by whom and since when. It starts empty and fills at warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from kafka_self_healing.healing.replicas import Digest, digest
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.evidence import (
+    CLUSTER_KINDS,
+    HEALER,
+    CheckResult,
+    Kind,
+    Outcome,
+    PeersFact,
+    QuorumFact,
+)
+from kafka_self_healing.model.health import NodeStatus, Track, is_good
+from kafka_self_healing.model.node import Cluster, NodeId
+from kafka_self_healing.model.policy import Policy
+
+LONG_AGO_S = 1.0e6
+"""How far back a warm replay puts the onset of what its first lines show (seconds)."""
+
+WARM_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
+"""Kinds of which every target must have answered or timed out before a round is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What one node says of its peers, with the reading of its metadata that all rules share."""
+
+    track: Track
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """A wait for full rounds of looks after `since` (boot-clock seconds; None: the first turn)."""
+
+    since: float | None
+    looks: Mapping[tuple[NodeId, Kind], int]
+    why: str
+
+    def done(self, statuses: Mapping[NodeId, NodeStatus], cluster: Cluster) -> int:
+        """How many full rounds are over: each target has answered or timed out so often."""
+        counts = [
+            _looks(statuses, node.id, kind) - self.looks.get((node.id, kind), 0)
+            for node in cluster.nodes.values()
+            for kind in node.kinds & WARM_KINDS
+        ]
+        return min(counts, default=0)
+
+
+def _looks(statuses: Mapping[NodeId, NodeStatus], node: NodeId, kind: Kind) -> int:
+    status = statuses.get(node)
+    track = status.tracks.get(kind) if status else None
+    return track.looks if track else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """A leader of the controller quorum, its epoch, and since when it is known to lead."""
+
+    leader: NodeId
+    epoch: int | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A node's log recovery: the gauges' latest fall, and the two points that give the slope."""
+
+    first_at: float
+    first_left: int
+    fell_at: float
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds."""
+
+    cluster: Cluster
+    statuses: Mapping[NodeId, NodeStatus] = field(default_factory=dict)
+    witnesses: Mapping[NodeId, Witness] = field(default_factory=dict)
+    quorum: Mapping[NodeId, Track] = field(default_factory=dict)
+    lease: bool = True
+    warming: Rounds | None = None
+    clock_doubt: Rounds | None = None
+    turn: Instant | None = None
+    reign: Reign | None = None
+    backdate_until: float | None = None
+    well_since: Mapping[NodeId, float] = field(default_factory=dict)
+    ok_since: Mapping[NodeId, float] = field(default_factory=dict)
+    sick_since: Mapping[NodeId, float] = field(default_factory=dict)
+    sick_before_us: frozenset[NodeId] = frozenset()
+    storm_nodes: frozenset[NodeId] = frozenset()
+    storm_joined: float | None = None
+    recoveries: Mapping[NodeId, Recovery] = field(default_factory=dict)
+
+    @classmethod
+    def cold(cls, cluster: Cluster) -> View:
+        """A view that still has to warm up."""
+        return cls(cluster, warming=Rounds(None, {}, "the healer has just begun to look"))
+
+    @classmethod
+    def warm(cls, cluster: Cluster) -> View:
+        """A view for replays: what the first looks show has held for longer than every window."""
+        return cls(cluster, backdate_until=-LONG_AGO_S)
+
+    def track(self, node: NodeId, kind: Kind) -> Track | None:
+        """Our own looks of one kind at one node."""
+        status = self.statuses.get(node)
+        return status.tracks.get(kind) if status else None
+
+    def rewarm(self, now: Instant, why: str) -> View:
+        """Start the warm-up anew, for instance after a resume or a suspend."""
+        return replace(self, warming=self._rounds(now, why), backdate_until=None)
+
+    def doubt_clock(self, now: Instant, why: str) -> View:
+        """Freeze acts until full rounds have passed without another step of the clock."""
+        return replace(self, clock_doubt=self._rounds(now, why))
+
+    def _rounds(self, now: Instant, why: str) -> Rounds:
+        counts = {
+            (node.id, kind): _looks(self.statuses, node.id, kind)
+            for node in self.cluster.nodes.values()
+            for kind in node.kinds & WARM_KINDS
+        }
+        return Rounds(now.mono_s, counts, why)
+
+
+def speaker(result: CheckResult, cluster: Cluster) -> NodeId:
+    """Return whose word a cluster-wide look is: the node that was asked."""
+    if result.observer == HEALER and result.subject in cluster.nodes:
+        return result.subject
+    return result.observer
+
+
+def hear(view: View, results: Iterable[CheckResult], policy: Policy) -> View:
+    """Fold new looks into the view."""
+    statuses: dict[NodeId, NodeStatus] | None = None
+    witnesses: dict[NodeId, Witness] | None = None
+    quorum: dict[NodeId, Track] | None = None
+    backdate = view.backdate_until
+    for result in results:
+        if backdate == -LONG_AGO_S:
+            backdate = result.ended + policy.interval_s
+        if result.kind in CLUSTER_KINDS:
+            who = speaker(result, view.cluster)
+            if result.kind is Kind.PEERS:
+                witnesses = dict(view.witnesses) if witnesses is None else witnesses
+                witnesses[who] = _heard_witness(witnesses.get(who), result)
+            else:
+                quorum = dict(view.quorum) if quorum is None else quorum
+                known = quorum.get(who)
+                quorum[who] = known.then(result) if known else _first(result, None)
+        elif result.subject in view.cluster.nodes and result.outcome is not Outcome.NOT_ASKED:
+            statuses = dict(view.statuses) if statuses is None else statuses
+            status = statuses.get(result.subject) or NodeStatus(result.subject)
+            if result.kind in status.tracks:
+                statuses[result.subject] = status.after(result)
+            else:
+                tracks = {**status.tracks, result.kind: _first(result, backdate)}
+                statuses[result.subject] = NodeStatus(result.subject, tracks)
+    return replace(
+        view,
+        statuses=view.statuses if statuses is None else statuses,
+        witnesses=view.witnesses if witnesses is None else witnesses,
+        quorum=view.quorum if quorum is None else quorum,
+        backdate_until=backdate,
+    )
+
+
+def _first(result: CheckResult, backdate: float | None) -> Track:
+    if backdate is not None and result.ended <= backdate:
+        return Track(result, is_good(result), result.ended - LONG_AGO_S, streak=99, looks=99)
+    return Track(result, is_good(result), result.ended)
+
+
+def _heard_witness(known: Witness | None, result: CheckResult) -> Witness:
+    fact = result.fact
+    if known is None:
+        return Witness(_first(result, None), digest(fact if isinstance(fact, PeersFact) else None))
+    track = known.track.then(result)
+    if track.result is not result:
+        return known
+    if fact is known.track.result.fact or fact == known.track.result.fact:
+        return Witness(track, known.digest)
+    return Witness(track, digest(fact if isinstance(fact, PeersFact) else None))
+
+
+def account(view: View, horizon: float) -> tuple[NodeId, CheckResult, QuorumFact] | None:
+    """Return the quorum leader's own account, not older than `horizon`: (who said it, look, fact).
+
+    Only the leader knows: a fact with a leader and voters is its word, whoever passed it on. A
+    later look at the same controller that brought no such answer takes the word back.
+    """
+    best: tuple[NodeId, CheckResult, QuorumFact] | None = None
+    for who, track in view.quorum.items():
+        look = track.result
+        fact = look.fact
+        if look.outcome is not Outcome.ANSWERED or look.ended < horizon:
+            continue
+        if not isinstance(fact, QuorumFact) or fact.leader is None or not fact.voters:
+            continue
+        if fact.leader.startswith("-"):
+            continue
+        if best is None or _rank(fact, look) > _rank(best[2], best[1]):
+            best = (who, look, fact)
+    return best
+
+
+def _rank(fact: QuorumFact, look: CheckResult) -> tuple[int, float]:
+    return (fact.epoch if fact.epoch is not None else -1, look.ended)

@@ -1,0 +1,165 @@
+"""How long things have held: the view's windows after a turn (health, reigns, storms …)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from kafka_self_healing.healing.assessment import ClusterView, Standing
+from kafka_self_healing.healing.view import LONG_AGO_S, Recovery, Reign, View
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.node import NodeId
+from kafka_self_healing.model.policy import Policy
+
+SEGMENT_WEIGHT = 1_000_000
+"""One log left counts more than all segments: segments start anew with each log."""
+
+
+def update_windows(cluster: ClusterView, policy: Policy, away: frozenset[NodeId]) -> View:
+    """Return the view with its windows as of this turn.
+
+    `away`: nodes in maintenance or stopped; they never count for a storm.
+    """
+    view, now = cluster.view, cluster.now
+    ok_since = _held(view.ok_since, cluster, lambda node: node.ok)
+    well_since = _held(view.well_since, cluster, lambda node: node.well)
+    sick_since, before_us = _sick(cluster, away)
+    view = replace(
+        view,
+        turn=now,
+        reign=_reign(cluster),
+        ok_since=ok_since,
+        well_since=well_since,
+        sick_since=sick_since,
+        sick_before_us=before_us,
+        recoveries=_recoveries(cluster),
+    )
+    return _storm(view, cluster, policy)
+
+
+def watch_clocks(view: View, policy: Policy, now: Instant) -> View:
+    """Note a suspend (warm up again) and a step of UTC against the boot clock (freeze acts)."""
+    if view.turn is None:
+        return view
+    gap = now.mono_s - view.turn.mono_s
+    step = abs((now.utc_s - view.turn.utc_s) - gap)
+    if gap > policy.gap_s:
+        view = view.rewarm(now, f"nothing was seen for {gap:.0f} s (suspended?)")
+    if step > policy.clock_step_s:
+        view = view.doubt_clock(now, f"the clock was set by {step:.0f} s")
+    return view
+
+
+def settle(view: View, policy: Policy, now: Instant) -> View:
+    """End the warm-up and the doubt about the clock once enough rounds are over."""
+    warming, doubt = view.warming, view.clock_doubt
+    if warming is not None:
+        if warming.since is None:
+            warming = replace(warming, since=now.mono_s)
+        over = now.mono_s - (warming.since or 0.0) >= policy.warm_floor_s
+        if over and warming.done(view.statuses, view.cluster) >= policy.warm_rounds:
+            warming = None
+    if doubt is not None and doubt.done(view.statuses, view.cluster) >= policy.warm_rounds:
+        doubt = None
+    if warming is view.warming and doubt is view.clock_doubt:
+        return view
+    return replace(view, warming=warming, clock_doubt=doubt)
+
+
+def _held(
+    since: Mapping[NodeId, float],
+    cluster: ClusterView,
+    state: Callable[[Standing], bool | None],
+) -> Mapping[NodeId, float]:
+    """Fold one condition: it begins when known good and ends when known bad."""
+    changed: dict[NodeId, float] | None = None
+    view, now = cluster.view, cluster.now.mono_s
+    for id_, node in cluster.nodes.items():
+        good = state(node)
+        if good is True and id_ not in since:
+            changed = dict(since) if changed is None else changed
+            first = view.backdate_until is not None and now <= view.backdate_until
+            changed[id_] = now - LONG_AGO_S if first else now
+        elif good is False and id_ in since:
+            changed = dict(since) if changed is None else changed
+            del changed[id_]
+    return since if changed is None else changed
+
+
+def _reign(cluster: ClusterView) -> Reign | None:
+    fact, known = cluster.account, cluster.view.reign
+    if fact is None or fact.leader is None:
+        return known
+    if known is not None and (known.leader, known.epoch) == (fact.leader, fact.epoch):
+        return known
+    now = cluster.now.mono_s
+    first = cluster.view.backdate_until
+    backdated = known is None and first is not None and now <= first
+    return Reign(fact.leader, fact.epoch, now - LONG_AGO_S if backdated else now)
+
+
+def _sick(
+    cluster: ClusterView, away: frozenset[NodeId]
+) -> tuple[Mapping[NodeId, float], frozenset[NodeId]]:
+    known, view = cluster.view.sick_since, cluster.view
+    sick = {
+        id_: known.get(id_, cluster.now.mono_s)
+        for id_, node in cluster.nodes.items()
+        if (node.dark or node.silent) and id_ not in away
+    }
+    if not sick and not known:
+        return known, view.sick_before_us
+    early = view.warming is not None or (
+        view.backdate_until is not None and cluster.now.mono_s <= view.backdate_until
+    )
+    fresh = frozenset(id_ for id_ in sick if id_ not in known)
+    before = (view.sick_before_us & frozenset(sick)) | (fresh if early else frozenset())
+    return sick, before
+
+
+def _storm(view: View, cluster: ClusterView, policy: Policy) -> View:
+    now = cluster.now.mono_s
+    new = [id_ for id_ in view.sick_since if id_ not in view.sick_before_us]
+    recent = [id_ for id_ in new if now - view.sick_since[id_] <= policy.storm_window_s]
+    total = max(1, len(cluster.nodes))
+    enough = len(recent) >= policy.storm_nodes and len(recent) / total >= policy.storm_fraction
+    racks = {node.config.rack for node in cluster.nodes.values()} - {None}
+    for rack in racks if len(racks) > 1 else ():
+        members = [n.id for n in cluster.nodes.values() if n.config.rack == rack]
+        enough |= len(members) >= policy.storm_nodes and all(m in recent for m in members)
+    joined = view.storm_joined
+    if enough:
+        latest = max(view.sick_since[id_] for id_ in recent)
+        joined = latest if joined is None else max(joined, latest)
+    if joined is not None and now - joined >= policy.storm_quiet_s:
+        joined = None
+    if joined is None and view.storm_joined is None:
+        return view
+    nodes = frozenset(new) if joined is not None else frozenset()
+    return replace(view, storm_joined=joined, storm_nodes=nodes)
+
+
+def _recoveries(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
+    found: dict[NodeId, Recovery] = {}
+    for id_, node in cluster.nodes.items():
+        jvm = node.jvm
+        if jvm is None or (jvm.remaining_logs is None and jvm.remaining_segments is None):
+            continue
+        left = (jvm.remaining_logs or 0) * SEGMENT_WEIGHT + (jvm.remaining_segments or 0)
+        found[id_] = _progressed(cluster.view.recoveries.get(id_), left, cluster.now.mono_s)
+    return found if found or cluster.view.recoveries else cluster.view.recoveries
+
+
+def _progressed(known: Recovery | None, left: int, at: float) -> Recovery:
+    if known is None or left > known.left:
+        return Recovery(at, left, at, left)
+    fell_at = at if left < known.left else known.fell_at
+    return Recovery(known.first_at, known.first_left, fell_at, left)
+
+
+def remaining_s(recovery: Recovery | None, now: float) -> float | None:
+    """Return the seconds of log recovery left, by the measured slope; None without one yet."""
+    if recovery is None or recovery.left >= recovery.first_left or now <= recovery.first_at:
+        return None
+    rate = (recovery.first_left - recovery.left) / (now - recovery.first_at)
+    return recovery.left / rate
