@@ -200,7 +200,7 @@ def _check_pages(store: Store) -> None:
     with store.read() as connection:
         said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if said != "ok":
-        raise StorageError(f"{store.path}: {said}: {_DAMAGED}")
+        raise StorageError(f"{store.path}: {' '.join(str(said).split())}: {_DAMAGED}")
 
 
 def _check_revision(store: Store) -> None:
