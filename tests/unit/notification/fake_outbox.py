@@ -29,11 +29,12 @@ class Recorded:
 
 
 class FakeOutbox:
-    """Rows in a dictionary. `broken` makes every call fail as a store that is gone does."""
+    """Rows in a dictionary. `broken`: every call fails; `full`: only writing fails."""
 
     def __init__(self) -> None:
         self.recorded: list[Recorded] = []
         self.broken = False
+        self.full = False
         self.changed = asyncio.Event()
         self._rows: dict[int, Delivery] = {}
         self._next: dict[int, float] = {}
@@ -67,6 +68,8 @@ class FakeOutbox:
     ) -> None:
         """Take the row off, or move it to its next try."""
         self._require_whole()
+        if self.full:
+            raise StorageError("the disk is full")
         if self._rows.get(delivery.id) != delivery:
             raise StorageError(f"row {delivery.id}: try {delivery.attempt} is not waiting")
         if outcome == "retry":

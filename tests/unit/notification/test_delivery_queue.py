@@ -215,6 +215,26 @@ async def test_in_order_after_an_outage(outbox: FakeOutbox, clock: VirtualClock)
     assert outbox.delivered("mail") == names
 
 
+async def test_in_order_when_refusing_takes_time(outbox: FakeOutbox, clock: VirtualClock) -> None:
+    """A younger letter that was tried in the outage, too, is due when the oldest is tried again."""
+    mail = FakeChannel("mail", clock)
+
+    async def answer(_letter: Notification) -> None:
+        await clock.sleep(3.0)
+        raise DeliveryError("450 later", transient=True)
+
+    mail.answer = answer
+    put(outbox, clock, "N1", "N2")
+    async with running(outbox, clock, mail) as queue:
+        await clock.advance(3600.0)
+        put(outbox, clock, "N3")
+        queue.notify()
+        mail.answer = None
+        await clock.advance(600.0)
+
+    assert outbox.delivered("mail") == ["N1", "N2", "N3"]
+
+
 async def test_an_outage_costs_few_tries(outbox: FakeOutbox, clock: VirtualClock) -> None:
     """A channel that is down for an hour with 200 letters waiting is asked rarely."""
     put(outbox, clock, *(f"N{n}" for n in range(200)))
@@ -337,19 +357,22 @@ async def test_a_bug_in_a_plugin(
     )
 
 
-async def test_the_store_fails_after_a_delivery(outbox: FakeOutbox, clock: VirtualClock) -> None:
+@pytest.mark.parametrize("fault", ["broken", "full"])
+async def test_the_store_fails_after_a_delivery(
+    outbox: FakeOutbox, clock: VirtualClock, fault: str
+) -> None:
     """What was delivered is not sent again while the store is away, and is recorded afterwards."""
     mail = FakeChannel("mail", clock)
 
     async def answer(_letter: Notification) -> None:
-        outbox.broken = True
+        setattr(outbox, fault, True)
 
     mail.answer = answer
     put(outbox, clock, "N1")
     async with running(outbox, clock, mail):
         await clock.advance(200.0)
         assert outbox.recorded == []
-        outbox.broken = False
+        setattr(outbox, fault, False)
         await clock.advance(60.0)
 
     assert mail.tried == [(0.0, "N1")]
