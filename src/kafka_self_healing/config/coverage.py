@@ -1,0 +1,110 @@
+"""Which conditions a configuration cannot heal, or not even see, and why: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kafka_self_healing.config.settings import Settings
+from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.model.policy import Mode
+
+SMALL_GROUP = 2
+"""A group of at most so many members is never restarted without a person's approval."""
+
+_GONE = (Condition.PROCESS_GONE, Condition.TERMINATED)
+_HUNG = (Condition.PROCESS_HUNG,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """What one node lacks: the conditions that this takes away, and why."""
+
+    conditions: tuple[Condition, ...]
+    verb: str
+    why: str
+
+
+def unhealable(settings: Settings) -> tuple[str, ...]:
+    """Return a sentence for each gap, with the nodes that it concerns; none: all can be healed."""
+    nodes_of: dict[_Gap, list[str]] = {}
+    for node in settings.cluster.nodes.values():
+        for gap in _gaps(node, settings.cluster):
+            nodes_of.setdefault(gap, []).append(node.id)
+    everyone = len(settings.cluster.nodes)
+    return (*_mode(settings.mode), *(_say(gap, ids, everyone) for gap, ids in nodes_of.items()))
+
+
+def _say(gap: _Gap, ids: list[str], everyone: int) -> str:
+    names = " and ".join(condition.value for condition in gap.conditions)
+    whom = "any node" if len(ids) == everyone else f"node {', '.join(ids)}"
+    return f"{names} {gap.verb} on {whom}: {gap.why}."
+
+
+def _mode(mode: Mode) -> tuple[str, ...]:
+    match mode:
+        case Mode.OBSERVE:
+            return ("Nothing is healed: the mode is observe, which only says what it would do.",)
+        case Mode.APPROVE:
+            return ("Nothing is healed by itself: in mode approve each act waits for a person.",)
+        case Mode.AUTO:
+            return ()
+
+
+def _gaps(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
+    yield from _service_gaps(node)
+    yield from _witness_gaps(node, cluster)
+    if Kind.JVM not in node.kinds:
+        why = (
+            "without JVM evidence (jmx_port) its progress is not seen, so a long start cannot "
+            "be told from one that is stuck"
+        )
+        yield _Gap((Condition.RECOVERING_LOGS,), "cannot be seen", why)
+
+
+def _service_gaps(node: NodeConfig) -> Iterator[_Gap]:
+    cannot = "cannot be healed"
+    if Kind.SERVICE not in node.kinds:
+        why = (
+            "without SERVICE evidence (a service) nothing proves that its process ended or runs, "
+            "and nothing can start it"
+        )
+        yield _Gap((*_GONE, *_HUNG), cannot, why)
+        unseen = (Condition.STOPPED_BY_OPERATOR, Condition.STORAGE_HUNG)
+        yield _Gap(unseen, "cannot be seen", "they are known from SERVICE evidence alone")
+        return
+    if not node.data_dirs:
+        why = (
+            "without data_dirs nobody can read who holds the lock of its log directory, so a "
+            "process that was started by hand could not be told from one that is gone"
+        )
+        yield _Gap(_GONE, cannot, why)
+    if not node.kinds & {Kind.LISTENER, Kind.PROTOCOL}:
+        yield _Gap(_GONE, cannot, "neither LISTENER nor PROTOCOL looks at its port")
+    if Kind.PROTOCOL not in node.kinds:
+        yield _Gap(_HUNG, cannot, "without PROTOCOL evidence its silence is not noticed")
+
+
+def _witness_gaps(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
+    others = [other for other in cluster.nodes.values() if other.id != node.id]
+    if node.is_broker and not any(Kind.PEERS in other.kinds for other in others):
+        why = "no other broker is asked (PEERS), so nobody can say that the cluster dropped it"
+        yield _Gap(_HUNG, "cannot be healed", why)
+    if node.is_voter and not any(Kind.QUORUM in other.kinds for other in others):
+        why = "no other controller is asked (QUORUM), so nobody can say that the quorum dropped it"
+        yield _Gap(_HUNG, "cannot be healed", why)
+    if node.is_voter and not any(Kind.QUORUM in each.kinds for each in cluster.nodes.values()):
+        yield _Gap((Condition.QUORUM_LOST,), "cannot be seen", "no controller is asked (QUORUM)")
+    if node.is_broker and not any(Kind.PEERS in each.kinds for each in cluster.nodes.values()):
+        why = "no broker is asked about replicas (PEERS)"
+        yield _Gap((Condition.UNDER_REPLICATED,), "cannot be seen", why)
+    groups = (("controllers", node.is_voter, cluster.voters), ("brokers", node.is_broker,
+              cluster.brokers))  # fmt: skip
+    for name, member, group in groups:
+        if member and len(group) <= SMALL_GROUP:
+            why = (
+                f"a restart needs a person's approval where there are {SMALL_GROUP} {name} or fewer"
+            )
+            yield _Gap(_HUNG, "is not healed by itself", why)
