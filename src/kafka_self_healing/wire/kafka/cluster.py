@@ -64,7 +64,7 @@ class DescribeCluster(Request[ClusterReply]):
         if version >= 1:
             body += bytes((self.endpoint_type,))
         if version >= 2:
-            # Kafka refuses the wish for fenced brokers beside the wish for controllers.
+            # Only brokers are fenced.
             body += b"\1" if self.endpoint_type is EndpointType.BROKERS else b"\0"
         return body + b"\0"
 
