@@ -62,7 +62,7 @@ def in_order(questions: Mapping[str, Question], cluster: ClusterView) -> list[st
     """Return the nodes in the order in which they would be acted on."""
     leader = cluster.account.leader if cluster.account is not None else None
 
-    def key(node: str) -> tuple[bool, bool, bool, str]:
+    def key(node: str) -> tuple[bool, bool, bool, bool, str]:
         holders = offline_holders(questions[node])
         holds = any(node in nodes for nodes in holders.values())
         return rank(cluster.nodes[node], leads=node == leader, holds=holds)

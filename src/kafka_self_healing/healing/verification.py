@@ -42,7 +42,7 @@ def _judge(
             _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
         else:
             _end(turn, request, RequestState.FAILED, why)
-    elif _hung_again(request, diagnosis):
+    elif _hung_again(turn, request, diagnosis):
         _end(turn, request, RequestState.FAILED, "it is hung again")
     elif node.well is True:
         turn.wake_by(turn.now.mono_s + stable - held)
@@ -67,13 +67,14 @@ def _ended_again(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
     return changed or after >= ENDED_LOOK_S
 
 
-def _hung_again(request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:
-    return (
-        diagnosis is not None
-        and diagnosis.confirmed
-        and diagnosis.condition is Condition.PROCESS_HUNG
-        and request.ended is not None
-    )
+def _hung_again(turn: Turn, request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:
+    """Whether it hangs by looks of which all that count began after the act."""
+    track = turn.view.track(request.node, Kind.PROTOCOL)
+    if diagnosis is None or track is None or request.ended is None:
+        return False
+    looks_s = turn.policy.silent_looks * turn.policy.suspect_interval_s
+    after = track.result.started - request.ended.mono_s >= looks_s
+    return after and diagnosis.confirmed and diagnosis.condition is Condition.PROCESS_HUNG
 
 
 def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:

@@ -184,6 +184,6 @@ def controller_last(q: Question) -> Verdict:
     return PASSES
 
 
-def rank(view_node: Standing, *, leads: bool, holds: bool) -> tuple[bool, bool, bool, str]:
+def rank(node: Standing, *, leads: bool, holds: bool) -> tuple[bool, bool, bool, bool, str]:
     """Return the order of acts: holders of offline partitions, voters, active controller last."""
-    return (leads, not holds, not view_node.config.is_voter, view_node.id)
+    return (leads, not holds, not node.config.is_voter, node.ok is True, node.id)
