@@ -5,14 +5,18 @@ The rules see whatever the schema accepted, so that their problems come with the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kafka_self_healing.config.document import Document, Place
 from kafka_self_healing.config.parts import Parts
 from kafka_self_healing.config.scalars import nearest
 from kafka_self_healing.config.schema import ServiceConfig
-from kafka_self_healing.config.settings import node_kinds, policy_budgets, policy_ladders
+from kafka_self_healing.config.settings import (
+    PLACEHOLDER,
+    node_kinds,
+    policy_budgets,
+    policy_ladders,
+)
 from kafka_self_healing.errors import Problem
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
@@ -20,7 +24,6 @@ from kafka_self_healing.model.node import Role
 from kafka_self_healing.model.policy import Rung
 from kafka_self_healing.model.recovery import ACT_CLASS, ActClass, act_class
 
-_PLACEHOLDER = re.compile(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")
 _NEEDS = {
     Kind.JVM: "no node has a jmx_port",
     Kind.SERVICE: "neither the cluster nor a node has a service",
@@ -113,7 +116,7 @@ def _services(document: Document, parts: Parts) -> Iterator[Problem]:
 def _placeholders(document: Document, service: ServiceConfig, place: Place) -> Iterator[Problem]:
     for key in ("start", "stop", "kill", "status"):
         for position, argument in enumerate(getattr(service, key)):
-            for name in _PLACEHOLDER.findall(argument):
+            for name in PLACEHOLDER.findall(argument):
                 if name in {"id", "host"}:
                     continue
                 meant = nearest(name, ("id", "host"))
@@ -161,22 +164,23 @@ def _wrong_action(condition: Condition, action: str) -> str:
 
 
 def _ladders_within_budgets(document: Document, parts: Parts) -> Iterator[Problem]:
-    budgets = policy_budgets(parts.budgets)
-    for condition, rungs in policy_ladders(parts.ladders).items():
-        if any(_wrong_action(condition, rung.action) for rung in rungs):
+    needed = {
+        condition: _acts_needed(rungs)
+        for condition, rungs in policy_ladders(parts.ladders).items()
+        if not any(_wrong_action(condition, rung.action) for rung in rungs)
+    }
+    for name, budget in policy_budgets(parts.budgets).items():
+        needs = sorted(needed, key=lambda condition: needed[condition][name], reverse=True)
+        if not needs or needed[needs[0]][name] <= budget.acts:
             continue
-        for name, acts in _acts_needed(rungs).items():
-            allowed = budgets[name].acts
-            if acts <= allowed:
-                continue
-            place: Place = ("budgets", name, "acts")
-            if not document.has(place):
-                place = ("ladders", condition.value)
-            message = (
-                f"the ladder of {condition.value} may need {acts} acts on one node, but "
-                f"budgets.{name} permits {allowed}; raise the budget or lower the attempts"
-            )
-            yield document.problem(place, message)
+        place: Place = ("budgets", name, "acts")
+        if not document.has(place):
+            place = ("ladders", needs[0].value)
+        message = (
+            f"the ladder of {needs[0].value} may need {needed[needs[0]][name]} acts on one node, "
+            f"but budgets.{name} permits {budget.acts}; raise the budget or lower the attempts"
+        )
+        yield document.problem(place, message)
 
 
 def _acts_needed(rungs: tuple[Rung, ...]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.node import Cluster, CommandService, NodeConfig, Role
 from kafka_self_healing.model.policy import DEFAULT_LADDERS, Budget, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
+
+PLACEHOLDER = re.compile(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")
+"""`{name}` in an argument; `${name}`, `{{name}}` and braces around anything else are left alone."""
 
 DEFAULT_STATE_DIR = "kafka-self-healing-state"
 
@@ -146,11 +150,10 @@ def _node(
 
 
 def _service(service: ServiceConfig, node: NodeSection) -> CommandService:
+    values = {"id": str(node.id), "host": node.host}
+
     def filled(command: tuple[str, ...]) -> tuple[str, ...]:
-        values = (("{id}", str(node.id)), ("{host}", node.host))
-        for placeholder, value in values:
-            command = tuple(argument.replace(placeholder, value) for argument in command)
-        return command
+        return tuple(PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in command)
 
     return CommandService(
         start=filled(service.start),
