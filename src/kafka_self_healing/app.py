@@ -1,0 +1,286 @@
+"""The composition root: a configuration becomes objects, here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from typing import Any, TypeVar
+
+from kafka_self_healing.api.local import listening
+from kafka_self_healing.clock import Clock, SystemClock
+from kafka_self_healing.config import ConfigurationManager, Settings
+from kafka_self_healing.daemon import Daemon, Hands, signals
+from kafka_self_healing.errors import ConfigError, DeliveryError
+from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.event import Event, Told
+from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
+from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.monitoring import (
+    JMXMonitoringPlugin,
+    KafkaMonitoringPlugin,
+    MonitoringService,
+    ServiceMonitoringPlugin,
+    SocketMonitoringPlugin,
+)
+from kafka_self_healing.notification import DeliveryQueue, EmailNotifier, NotificationService
+from kafka_self_healing.observability import (
+    AuditLogger,
+    LogFormat,
+    LoggingService,
+    LogSettings,
+)
+from kafka_self_healing.plugins.contract import MonitoringPlugin, NotificationPlugin
+from kafka_self_healing.recovery import RecoveryEngine, ServiceRestartPlugin
+from kafka_self_healing.secret import Secret
+from kafka_self_healing.storage import Journal, Store, StoredOutbox, open_store
+
+_LOGGER = logging.getLogger(__name__)
+T = TypeVar("T")
+ALARM_TIMEOUT_S = 30.0
+NO_CRASH: Callable[[str], None] = lambda _name: None  # noqa: E731  a port that tests fill
+
+
+class JournalStore:
+    """The daemon's memory port: the journal, the audit file that follows it, and the lease."""
+
+    def __init__(self, store: Store, journal: Journal, audit: AuditLogger) -> None:
+        self._store, self._journal, self._audit = store, journal, audit
+        self.append = journal.append
+
+    def read(self, after: int) -> Iterable[Event]:
+        """Return the events after an entry number."""
+        return (entry.event for entry in self._journal.entries(after=after))
+
+    def holds_lease(self) -> bool:
+        """Whether the state folder's lock is ours."""
+        return self._store.lease is not None and self._store.lease.held()
+
+    def follow(self) -> None:
+        """Bring the audit file up to date."""
+        self._audit.catch_up()
+
+
+class Telling:
+    """The daemon's voice port: composes, queues and, without a store, tells directly."""
+
+    def __init__(
+        self,
+        queue: DeliveryQueue,
+        plugins: Sequence[NotificationPlugin],
+        cluster: str,
+        clock: Clock,
+    ) -> None:
+        self._queue, self._plugins, self._cluster, self._clock = queue, plugins, cluster, clock
+        self._service = NotificationService()
+        self.notify = queue.notify
+        self.run = queue.run
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """The names of the configured channels."""
+        return [plugin.name for plugin in self._plugins]
+
+    def compose(self, told: Told) -> Notification:
+        """Make a notification of a notice."""
+        return self._service.compose(told.notice)
+
+    async def alarm(self, text: str) -> None:
+        """Tell all channels directly: the store, and so the outbox, cannot be written."""
+        now: Instant = self._clock.now()
+        key = f"store/{int(now.utc_s)}"
+        notice = Notice(
+            key=key,
+            kind=NoticeKind.ESCALATION,
+            cluster=self._cluster,
+            incident="store",
+            condition="STORE_UNWRITABLE",
+            nodes=(),
+            summary=text,
+            story=(text,),
+            at=now,
+        )
+        letter = self._service.compose(notice)
+        for plugin in self._plugins:
+            try:
+                async with asyncio.timeout(ALARM_TIMEOUT_S):
+                    await plugin.deliver(letter)
+            except (DeliveryError, TimeoutError) as error:
+                _LOGGER.warning("the alarm was not delivered by %s: %s", plugin.name, error)
+
+
+def checks() -> list[MonitoringPlugin]:
+    """Return the built-in checks."""
+    return [
+        SocketMonitoringPlugin(),
+        KafkaMonitoringPlugin(),
+        JMXMonitoringPlugin(),
+        ServiceMonitoringPlugin(),
+    ]
+
+
+def channels(settings: Settings) -> list[NotificationPlugin]:
+    """Return the configured channels."""
+    email = settings.notification.email
+    if email is None:
+        return []
+    return [
+        EmailNotifier(
+            host=email.host,
+            port=email.port,
+            sender=email.sender,
+            recipients=email.to,
+            username=email.username,
+            password=email.password,
+            starttls=email.starttls,
+            timeout_s=email.timeout_s,
+            hello_name=email.hello_name,
+        )
+    ]
+
+
+def logging_service(settings: Settings, clock: Clock) -> LoggingService:
+    """Return the log that a configuration asks for; it redacts the configuration's secrets."""
+    wanted = settings.logging
+    hidden: list[Secret] = []
+    email = settings.notification.email
+    if email is not None and email.password is not None:
+        hidden.append(email.password)
+    return LoggingService(
+        LogSettings(
+            level=wanted.level.value,
+            format=LogFormat.JSON if wanted.as_json else LogFormat.CONSOLE,
+            file=wanted.file,
+            max_bytes=wanted.max_bytes,
+            keep=wanted.keep,
+        ),
+        clock,
+        hidden,
+    )
+
+
+@asynccontextmanager
+async def daemon_of(
+    settings: Settings,
+    clock: Clock,
+    *,
+    crash_point: Callable[[str], None] = NO_CRASH,
+    hear: Callable[[CheckResult], None] = lambda _result: None,
+) -> AsyncIterator[Daemon]:
+    """Build the daemon of a configuration; the store is open inside the block.
+
+    Raises StorageError: the state folder is in use, damaged, or of a newer version.
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+    loop = asyncio.get_running_loop()
+
+    async def in_store(work: Callable[[], T]) -> T:
+        return await loop.run_in_executor(executor, work)
+
+    with executor, closing(await in_store(partial(open_store, settings.state_dir))) as store:
+        journal = Journal(store, settings.cluster.name, crash_point=crash_point)
+        with closing(AuditLogger(settings.audit_file, journal)) as audit:
+            plugins = channels(settings)
+            queue = DeliveryQueue(
+                StoredOutbox(store, journal),
+                plugins,
+                run=in_store,
+                clock=clock,
+                put=partial(journal.append, []),
+            )
+            yield Daemon(
+                settings.cluster,
+                settings.policy,
+                clock=clock,
+                store=JournalStore(store, journal, audit),
+                in_store=in_store,
+                eyes=lambda cluster, policy, heard: _eyes(cluster, policy, clock, heard),
+                hands=lambda report: _hands(clock, report, crash_point),
+                voice=Telling(queue, plugins, settings.cluster.name, clock),
+                run_id=secrets.token_hex(8),
+                hear=hear,
+            )
+
+
+def _eyes(
+    cluster: Cluster, policy: Policy, clock: Clock, heard: Callable[[CheckResult], None]
+) -> MonitoringService:
+    return MonitoringService(cluster, policy, checks(), clock, heard)
+
+
+def _hands(clock: Clock, report: Any, crash_point: Callable[[str], None]) -> Hands:
+    host = LocalHost(clock)
+
+    def service_of(node: NodeConfig) -> ServiceManager | None:
+        return None if node.service is None else CommandServiceManager(node.service, host)
+
+    return RecoveryEngine(
+        ServiceRestartPlugin().actions(),
+        host=host,
+        service_of=service_of,
+        clock=clock,
+        report=report,
+        crash_point=crash_point,
+    )
+
+
+async def run(
+    manager: ConfigurationManager,
+    *,
+    crash_point: Callable[[str], None] = NO_CRASH,
+    hear: Callable[[CheckResult], None] = lambda _result: None,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends it at once."""
+    clock = SystemClock()
+    settings = manager.current
+    async with daemon_of(settings, clock, crash_point=crash_point, hear=hear) as daemon:
+        reloads: set[asyncio.Task[None]] = set()
+        asked = 0
+
+        def stop() -> None:
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                _LOGGER.warning("asked twice to stop: ending at once")
+                os._exit(1)
+            _LOGGER.info("asked to stop: going to a safe point")
+            daemon.stop()
+
+        def reload() -> None:
+            task = asyncio.create_task(_reload(daemon, manager))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        handlers: dict[int, Callable[[], None]] = {
+            signal.SIGTERM: stop,
+            signal.SIGINT: stop,
+            signal.SIGHUP: reload,
+        }
+        async with signals(handlers), listening(settings.state_dir, daemon):
+            _LOGGER.info(
+                "watching cluster %s with %d nodes, mode %s",
+                settings.cluster.name,
+                len(settings.cluster.nodes),
+                settings.mode.value,
+            )
+            await daemon.run()
+
+
+async def _reload(daemon: Daemon, manager: ConfigurationManager) -> None:
+    source = str(manager.current.source)
+    try:
+        fresh = manager.reload()
+    except ConfigError as error:
+        await daemon.reload_failed(source, str(error))
+        return
+    await daemon.reload(fresh.cluster, fresh.policy, source)
+    _LOGGER.info("the configuration was reloaded, mode %s", fresh.mode.value)

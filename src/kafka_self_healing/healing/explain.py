@@ -1,0 +1,149 @@
+"""Answers for people: how things stand, and why a node is or is not being healed. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka_self_healing.healing.assessment import Standing
+from kafka_self_healing.healing.diagnosis.process import recovery_words
+from kafka_self_healing.healing.diagnosis.words import look_words
+from kafka_self_healing.healing.guards import asked, judge
+from kafka_self_healing.healing.guards.subject import Question
+from kafka_self_healing.healing.healer import Step
+from kafka_self_healing.healing.planning import draft
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.codec import to_plain
+from kafka_self_healing.model.incident import HEALABLE, Diagnosis, Incident
+from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.recovery import RequestState
+
+Answer = dict[str, Any]
+
+
+def status(step: Step, policy: Policy, now: Instant) -> Answer:
+    """Return the whole state in one object: mode, switches, incidents, acts, the quorum."""
+    cluster, memory = step.cluster, step.memory
+    leader = cluster.account.leader if cluster.account is not None else None
+    warming = cluster.view.warming
+    return {
+        "cluster": cluster.view.cluster.name,
+        "mode": policy.mode.value,
+        "acting": not any(switch.holds(now) for switch in memory.switches) and not warming,
+        "warming_up": warming.why if warming else "",
+        "switches": [to_plain(switch) for switch in memory.switches if switch.holds(now)],
+        "quorum": cluster.quorum.value,
+        "leader": leader,
+        "viewpoint_lost": cluster.viewpoint_lost,
+        "latched": memory.latch,
+        "nodes": {id_: _word(node, dict(step.diagnoses)) for id_, node in cluster.nodes.items()},
+        "incidents": [_incident(incident, now) for incident in memory.incidents.values()],
+        "acts": [to_plain(request) for request in memory.requests.values()],
+        "acts_done": len(memory.acts),
+    }
+
+
+def nodes(step: Step, now: Instant) -> Answer:
+    """Return a row a node: what each family of evidence says."""
+    return {"nodes": [_row(step, node, now) for node in step.cluster.nodes.values()]}
+
+
+def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:
+    """Answer "why are you not healing this?": all evidence, the next act, and every reason."""
+    standing = step.cluster.nodes[node]
+    diagnosis = dict(step.diagnoses).get(node)
+    incident = step.memory.incident_of(node)
+    known = step.view.statuses.get(node)
+    tracks = known.tracks if known else {}
+    answer = _row(step, standing, now)
+    answer["looks"] = [look_words(track, now) for _, track in sorted(tracks.items())]
+    answer["diagnosis"] = to_plain(diagnosis) if diagnosis else None
+    answer["incident"] = _incident(incident, now) if incident else None
+    answer["story"] = list(incident.story) if incident else []
+    answer["act"] = None
+    answer["reasons"] = []
+    if diagnosis is not None and diagnosis.condition in HEALABLE and incident is not None:
+        question = _question(step, policy, standing, (diagnosis, incident), now)
+        reasons = judge(question, asked(question.request.act_class))
+        answer["act"] = question.request.action
+        answer["reasons"] = [to_plain(reason) for reason in reasons]
+    answer["sentence"] = _sentence(step, standing, diagnosis, answer)
+    return answer
+
+
+def _question(
+    step: Step,
+    policy: Policy,
+    node: Standing,
+    found: tuple[Diagnosis, Incident],
+    now: Instant,
+) -> Question:
+    turn = Turn(step.memory, step.view, policy, now)
+    diagnosis, incident = found
+    open_request = step.memory.open_request(node.id)
+    request = open_request or draft(turn, node, diagnosis, incident)
+    rungs = len(policy.ladders.get(diagnosis.condition, ()))
+    proposed = request.proposed.mono_s if request.state is RequestState.PROPOSED else None
+    at = proposed if open_request is not None else None
+    return Question(request, step.cluster, step.memory, policy, diagnosis, rungs, at)
+
+
+def _sentence(step: Step, node: Standing, diagnosis: Diagnosis | None, answer: Answer) -> str:
+    request = step.memory.open_request(node.id)
+    if request is not None and request.state is not RequestState.PROPOSED:
+        return f"{request.action} ({request.id}) is {request.state.value}"
+    if diagnosis is None:
+        return "nothing is wrong with it" if node.ok is True else "not enough is known of it yet"
+    if not diagnosis.confirmed:
+        return f"{diagnosis.condition} is suspected; waiting for: {diagnosis.waiting}"
+    if answer["act"] is None:
+        return f"{diagnosis.condition}: no act answers this; a person has to look, or wait"
+    blocking = [reason for reason in answer["reasons"] if not reason["allowed"]]
+    if not blocking:
+        return f"{answer['act']} is about to be done"
+    why = "; ".join(f"{r['text']} (lifted by: {r['lifted_by']})" for r in blocking)
+    return f"{answer['act']} is not done: {why}"
+
+
+def _word(node: Standing, found: dict[str, Diagnosis]) -> str:
+    diagnosis = found.get(node.id)
+    if diagnosis is not None:
+        return diagnosis.condition.value + ("" if diagnosis.confirmed else "?")
+    if node.well is True:
+        return "well"
+    return "ok" if node.ok is True else "unknown"
+
+
+def _row(step: Step, node: Standing, now: Instant) -> Answer:
+    recovery = step.view.recoveries.get(node.id)
+    leader = step.cluster.account.leader if step.cluster.account is not None else None
+    return {
+        "node": node.id,
+        "roles": sorted(role.value for role in node.config.roles),
+        "state": _word(node, dict(step.diagnoses)),
+        "process": node.process.value,
+        "pid": node.service.pid if node.service else None,
+        "answers": node.answers,
+        "counted_in": node.counted,
+        "in_sync": node.in_sync,
+        "voter_fresh": node.voter_fresh,
+        "leads": leader == node.id,
+        "broker_state": node.jvm.broker_state if node.jvm else None,
+        "recovery": recovery_words(recovery, now.mono_s) if recovery else "",
+        "well_for_s": round(step.cluster.well_s(node.id), 1),
+    }
+
+
+def _incident(incident: Incident, now: Instant) -> Answer:
+    return {
+        "id": incident.id,
+        "condition": incident.condition.value,
+        "state": incident.state.value,
+        "nodes": list(incident.nodes),
+        "age_s": round(now.since(incident.opened), 1),
+        "acts": list(incident.acts),
+        "needs": incident.escalation,
+        "acknowledged_by": incident.acknowledged_by,
+        "evidence": list(incident.evidence),
+        "last": incident.story[-1] if incident.story else "",
+    }
