@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Literal
 
 import sqlalchemy as sa
@@ -28,6 +29,10 @@ class StoredOutbox:
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store = store
         self._journal = journal
+
+    def put(self, notifications: Sequence[Notification], channels: Sequence[str]) -> None:
+        """Put notifications away for each channel, without an event; each id once a channel."""
+        self._journal.append((), notifications, channels)
 
     def due(self, now_utc: float, limit: int) -> list[Delivery]:
         """Return at most `limit` deliveries to try at `now_utc` (UTC seconds), oldest first.

@@ -50,7 +50,7 @@ def test_a_notification_is_queued_once(
 ) -> None:
     """The same notification put away again does not wait a second time."""
     journal.append([], [notification("N1")], ["mail"])
-    journal.append([], [notification("N1"), notification("N2")], ["mail"])
+    outbox.put([notification("N1"), notification("N2")], ["mail"])
 
     assert [d.notification.id for d in outbox.due(1_000.0, 10)] == ["N1", "N2"]
 
