@@ -1,0 +1,36 @@
+"""Runs the test suites one after another and prints what each took: `python -m tests.budget`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from kafka_self_healing.clock import boot_seconds
+
+SUITES: dict[str, list[str]] = {
+    "unit": ["tests/unit", "tests/conformance"],
+    "simulation": ["tests/simulation"],
+    "clusters": ["tests/integration"],
+}
+BUDGET_S = 15 * 60.0
+
+
+def main(names: list[str]) -> int:
+    """Run the named suites (all by default); return 0 only if every one passed."""
+    spent: dict[str, float] = {}
+    failed: list[str] = []
+    for name in names or list(SUITES):
+        began = boot_seconds()
+        command = [sys.executable, "-m", "pytest", "-q", *SUITES[name]]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+        spent[name] = boot_seconds() - began
+    for name, seconds in spent.items():
+        state = "FAILED" if name in failed else "passed"
+        print(f"budget: {name:<10} {seconds:6.1f} s  {state}")
+    print(f"budget: together   {sum(spent.values()):6.1f} s of {BUDGET_S:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
