@@ -62,6 +62,7 @@ def _open(turn: Turn, subject: str, diagnosis: Diagnosis) -> Incident:
         changed=turn.now,
         confirmed=turn.now if diagnosis.confirmed else None,
         onset_before_us=early,
+        cause=None if diagnosis.condition in EXPECTED else diagnosis.condition,
     )
     for node in diagnosis.nodes:
         turn.look(node, f"{diagnosis.condition} {state.value}")
@@ -89,6 +90,7 @@ def _update(turn: Turn, known: Incident, diagnosis: Diagnosis) -> Incident:
         known,
         _words(diagnosis, IncidentState.CONFIRMED if diagnosis.confirmed else state),
         condition=diagnosis.condition,
+        cause=known.cause if diagnosis.condition in EXPECTED else diagnosis.condition,
         nodes=diagnosis.nodes or known.nodes,
         state=state,
         evidence=diagnosis.evidence,

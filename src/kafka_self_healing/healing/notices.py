@@ -49,7 +49,7 @@ def _tell(turn: Turn, incident: Incident, kind: NoticeKind) -> None:
         kind=kind,
         cluster=turn.view.cluster.name,
         incident=incident.id,
-        condition=incident.condition.value,
+        condition=(incident.cause or incident.condition).value,
         nodes=incident.nodes,
         summary=_summary(turn.now, incident, kind),
         story=incident.story,
@@ -63,13 +63,14 @@ def _tell(turn: Turn, incident: Incident, kind: NoticeKind) -> None:
 def _summary(now: Instant, incident: Incident, kind: NoticeKind) -> str:
     where = f"node {', '.join(incident.nodes)}" if incident.nodes else "the cluster"
     lasted = now.since(incident.opened)
+    what = incident.cause or incident.condition
     match kind:
         case NoticeKind.RECOVERY:
             acts = f"after {len(incident.acts)} act(s)" if incident.acts else "without an act"
-            return f"{incident.condition} of {where} is over {acts}, {lasted:.0f} s after its onset"
+            return f"{what} of {where} is over {acts}, {lasted:.0f} s after its onset"
         case NoticeKind.FAILURE:
             return f"{incident.condition} of {where}: {'; '.join(incident.evidence)}"
         case NoticeKind.ESCALATION:
             return f"{incident.condition} of {where}: {incident.escalation}"
         case NoticeKind.REMINDER:
-            return f"{incident.condition} of {where} is still open after {lasted:.0f} s"
+            return f"{what} of {where} is still open after {lasted:.0f} s"

@@ -173,7 +173,6 @@ def _decide(turn: Turn, question: Question) -> None:
         turn.look(request.node, f"{request.action} was proposed")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
     elif proposed and all(verdict.reason == "look_again" for verdict in blocking):
-        turn.look(request.node, f"{request.action} waits for a look after its proposal")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
         _tell(turn, request, Answer.WAIT, verdicts, blocking)
     else:

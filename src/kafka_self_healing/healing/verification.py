@@ -118,7 +118,6 @@ def _unknown_for_long(turn: Turn, request: RecoveryRequest) -> None:
         if incident is not None:
             escalate(turn, incident, f"what became of {request.action} ({request.id}) is unknown")
     else:
-        turn.look(request.node, f"{request.id} has an unknown end")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
 
 

@@ -65,7 +65,8 @@ class IncidentState(StrEnum):
 class Incident:
     """One problem of one subject (a node, or the cluster's name) until it is over.
 
-    `onset_before_us`: it was there when we began to look. `story`: what happened, a sentence a
+    `onset_before_us`: it was there when we began to look. `cause`: the latest condition that was a
+    failure; the present one may be a start. `story`: what happened, a sentence a
     line, the latest 60 kept. `acknowledged_by`: who took it over.
     """
 
@@ -82,6 +83,7 @@ class Incident:
     in_sync: Instant | None = None
     escalation: str = ""
     told: bool = False
+    cause: Condition | None = None
     acknowledged_by: str = ""
     acts: tuple[str, ...] = ()
     onset_before_us: bool = False

@@ -138,7 +138,7 @@ class Replay:
                     self._states.pop(f"{incident.id}/page", None)
             case IncidentClosed(incident=incident, how=how):
                 self._states.pop(incident.id, None)
-                self._diagnosis(at, incident.condition, "cleared", incident)
+                self._diagnosis(at, incident.cause or incident.condition, "cleared", incident)
                 if how == "healed":
                     body = {"incident": incident.id, "nodes": self._ids(incident.nodes),
                             "acts": list(incident.acts)}  # fmt: skip
