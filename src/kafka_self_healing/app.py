@@ -178,7 +178,8 @@ async def daemon_of(
 ) -> AsyncIterator[Daemon]:
     """Build the daemon of a configuration; the store is open inside the block.
 
-    Raises StorageError: the state folder is in use, damaged, or of a newer version.
+    Raises StorageError: the state folder is in use, damaged, or of a newer version, or the
+    journal's chain is broken (JournalCorrupt).
     """
     executor = ThreadPoolExecutor(1, thread_name_prefix="store")
     loop = asyncio.get_running_loop()
@@ -188,6 +189,7 @@ async def daemon_of(
 
     with executor, closing(await in_store(partial(open_store, settings.state_dir))) as store:
         journal = Journal(store, settings.cluster.name, crash_point=crash_point)
+        await in_store(journal.verify)
         with closing(AuditLogger(settings.audit_file, journal)) as audit:
             plugins = channels(settings)
             queue = DeliveryQueue(
