@@ -17,7 +17,7 @@ from typing import Protocol
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.hosts import CommandResult, Host, ServiceManager
 from kafka_self_healing.model.evidence import CheckResult, Kind
-from kafka_self_healing.model.node import NodeConfig
+from kafka_self_healing.model.node import Cluster, NodeConfig
 from kafka_self_healing.model.notification import Notification
 from kafka_self_healing.model.recovery import RecoveryRequest, RecoveryResult
 
@@ -41,8 +41,8 @@ class CheckContext(Protocol):
         """The kind of evidence that is wanted now; a plugin of several kinds looks at no other."""
 
     @property
-    def cluster(self) -> str:
-        """The cluster's name: the subject of results of scope CLUSTER, of PEERS and of QUORUM."""
+    def cluster(self) -> Cluster:
+        """The inventory; its name is the subject of PEERS, QUORUM and results of scope CLUSTER."""
 
     @property
     def timeout_s(self) -> float:
@@ -88,9 +88,9 @@ class MonitoringPlugin(ABC):
         """Who is asked."""
         return Scope.NODE
 
-    @abstractmethod
-    def can_ask(self, target: NodeConfig, kind: Kind) -> bool:
+    def can_ask(self, target: NodeConfig, kind: Kind) -> bool:  # noqa: ARG002 - for subclasses
         """Return whether `target` is configured well enough to be asked for `kind`."""
+        return True
 
     @abstractmethod
     async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:

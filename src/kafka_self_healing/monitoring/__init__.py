@@ -1,0 +1,17 @@
+"""The eyes: they look at every node by themselves, and at once when somebody asks."""
+
+from kafka_self_healing.monitoring.checker import HealthChecker
+from kafka_self_healing.monitoring.checks.jmx import JMXMonitoringPlugin
+from kafka_self_healing.monitoring.checks.kafka import KafkaMonitoringPlugin
+from kafka_self_healing.monitoring.checks.service import ServiceMonitoringPlugin
+from kafka_self_healing.monitoring.checks.socket import SocketMonitoringPlugin
+from kafka_self_healing.monitoring.service import MonitoringService
+
+__all__ = [
+    "HealthChecker",
+    "JMXMonitoringPlugin",
+    "KafkaMonitoringPlugin",
+    "MonitoringService",
+    "ServiceMonitoringPlugin",
+    "SocketMonitoringPlugin",
+]

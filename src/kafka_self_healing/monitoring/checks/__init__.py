@@ -1,0 +1,1 @@
+"""The built-in checks: they look and report; they never touch and never judge."""

@@ -1,0 +1,191 @@
+"""What a broker says of the others: who is listed, who is fenced, the partitions and their ISR."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from kafka_self_healing.clock import Clock
+from kafka_self_healing.model.evidence import PartitionFact, PeersFact, TopicFact
+from kafka_self_healing.model.node import NodeConfig
+from kafka_self_healing.monitoring.checks.kafka_connections import Connections
+from kafka_self_healing.wire.kafka import (
+    ClusterReply,
+    DescribeCluster,
+    DescribeConfigs,
+    KafkaConnection,
+    KafkaUnsupportedError,
+    KafkaWireError,
+    ListPartitionReassignments,
+    Metadata,
+    TopicMetadata,
+)
+
+SETTINGS_KEPT_S: Final = 60.0
+"""How long a topic's min.insync.replicas and unclean.leader.election.enable are believed."""
+
+_MOVES_LIMIT_S: Final = 0.5
+_MOVES_PAUSE_S: Final = 5.0
+_CONFIGS_AT_ONCE: Final = 1000
+_NO_LEADER: Final = "-1"
+
+Moves = frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    min_isr: int | None
+    unclean_election: bool | None
+    read_at: float
+
+
+class PeersReader:
+    """Asks brokers as witnesses."""
+
+    def __init__(self) -> None:
+        self._connections = Connections()
+        self._forwarding = Connections()  # for requests that wait for the controller
+        self._settings: dict[str, _Settings] = {}
+        self._mute_until: dict[str, float] = {}
+        self._topics: dict[str, tuple[object, TopicFact]] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await asyncio.gather(self._connections.close(), self._forwarding.close())
+
+    async def read(
+        self, witness: NodeConfig, clock: Clock, timeout_s: float, *, kraft: bool
+    ) -> PeersFact:
+        """Return what `witness` says. Raises CheckError.
+
+        A topic that it may not describe has no partitions (None). `controller` is None in KRaft
+        mode, where a broker names a random one.
+        """
+        assert witness.kafka_port is not None
+        address = (witness.host, witness.kafka_port)
+        answered = False
+        asking = asyncio.create_task(self._moves(witness, address, clock, timeout_s))
+        try:
+            connection = await self._connections.get(witness.id, address, timeout_s=timeout_s)
+            cluster = await _describe(connection, timeout_s)
+            metadata = await connection.call(Metadata(), timeout_s=timeout_s)
+            names = [topic.name for topic in metadata.topics]
+            await self._read_settings(connection, names, clock, timeout_s)
+            moves = await asking
+            answered = True
+        finally:
+            if not answered:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                await self._connections.drop(witness.id)
+        controller = metadata.controller_id
+        return PeersFact(
+            listed=tuple(str(broker.id) for broker in metadata.brokers),
+            fenced=_fenced(cluster),
+            controller=None if kraft or controller is None else str(controller),
+            topics=self._facts(metadata.topics, moves),
+        )
+
+    async def _read_settings(
+        self, connection: KafkaConnection, names: list[str], clock: Clock, timeout_s: float
+    ) -> None:
+        now = clock.now().mono_s
+        for gone in self._settings.keys() - set(names):
+            del self._settings[gone]
+        due = [
+            name
+            for name in names
+            if name not in self._settings or now - self._settings[name].read_at > SETTINGS_KEPT_S
+        ]
+        for start in range(0, len(due), _CONFIGS_AT_ONCE):
+            request = DescribeConfigs.of_topics(tuple(due[start : start + _CONFIGS_AT_ONCE]))
+            reply = await connection.call(request, timeout_s=timeout_s)
+            for one in reply.results:
+                self._settings[one.name] = _Settings(
+                    min_isr=one.integer("min.insync.replicas"),
+                    unclean_election=one.boolean("unclean.leader.election.enable"),
+                    read_at=now,
+                )
+
+    async def _moves(
+        self, witness: NodeConfig, address: tuple[str, int], clock: Clock, timeout_s: float
+    ) -> Moves | None:
+        """Return the partitions that are being moved; None: not known.
+
+        The broker asks the controller for it. While there is none it does not answer, and one such
+        question in a while is enough.
+        """
+        if clock.now().mono_s < self._mute_until.get(witness.id, 0.0):
+            return None
+        limit_s = min(_MOVES_LIMIT_S, timeout_s / 2)
+        answered = False
+        try:
+            async with asyncio.timeout(limit_s):
+                connection = await self._forwarding.get(witness.id, address, timeout_s=limit_s)
+                reply = await connection.call(ListPartitionReassignments(), timeout_s=limit_s)
+            answered = True
+        except (KafkaWireError, TimeoutError):
+            self._mute_until[witness.id] = clock.now().mono_s + _MOVES_PAUSE_S
+            return None
+        finally:
+            if not answered:
+                await self._forwarding.drop(witness.id)
+        if reply.error:
+            return None
+        return frozenset((one.topic, one.partition) for one in reply.reassignments)
+
+    def _facts(
+        self, topics: tuple[TopicMetadata, ...], moves: Moves | None
+    ) -> tuple[TopicFact, ...]:
+        """Return the topics. A topic about which nothing changed keeps its fact.
+
+        A cluster has up to 100,000 partitions, of which hardly one changes between two looks.
+        """
+        kept: dict[str, tuple[object, TopicFact]] = {}
+        for topic in topics:
+            settings = self._settings.get(topic.name)
+            moving = None if moves is None else _moving(topic, moves)
+            limits = (settings.min_isr, settings.unclean_election) if settings else (None, None)
+            basis = (topic, limits, moving)
+            before = self._topics.get(topic.name)
+            kept[topic.name] = (
+                before if before is not None and before[0] == basis else (basis, _topic(*basis))
+            )
+        self._topics = kept
+        return tuple(fact for _, fact in kept.values())
+
+
+async def _describe(connection: KafkaConnection, timeout_s: float) -> ClusterReply | None:
+    try:
+        return await connection.call(DescribeCluster(), timeout_s=timeout_s)
+    except KafkaUnsupportedError:  # Kafka before 2.8
+        return None
+
+
+def _fenced(reply: ClusterReply | None) -> tuple[str, ...] | None:
+    if reply is None or reply.error or any(node.fenced is None for node in reply.nodes):
+        return None
+    return tuple(str(node.id) for node in reply.nodes if node.fenced)
+
+
+def _moving(topic: TopicMetadata, moves: Moves) -> frozenset[int]:
+    return frozenset(one.id for one in topic.partitions if (topic.name, one.id) in moves)
+
+
+def _topic(
+    topic: TopicMetadata, limits: tuple[int | None, bool | None], moving: frozenset[int] | None
+) -> TopicFact:
+    if topic.error:
+        return TopicFact(topic.name, *limits, partitions=None)
+    partitions = tuple(
+        PartitionFact(
+            id=one.id,
+            replicas=tuple(map(str, one.replicas)),
+            isr=tuple(map(str, one.isr)),
+            leader=_NO_LEADER if one.leader_id is None else str(one.leader_id),
+            reassigning=None if moving is None else one.id in moving,
+        )
+        for one in topic.partitions
+    )
+    return TopicFact(topic.name, *limits, partitions=partitions)

@@ -1,0 +1,91 @@
+"""The controllers' quorum, as each controller tells it on a connection of its own."""
+
+from __future__ import annotations
+
+from kafka_self_healing.errors import CheckError
+from kafka_self_healing.model.evidence import Outcome, QuorumFact, VoterFact
+from kafka_self_healing.model.node import NodeConfig
+from kafka_self_healing.monitoring.checks.kafka_connections import Connections
+from kafka_self_healing.wire.kafka import (
+    NOT_LEADER_OR_FOLLOWER,
+    DescribeConfigs,
+    DescribeQuorum,
+    KafkaConnection,
+    KafkaTimedOutError,
+    KafkaWireError,
+    QuorumReply,
+)
+
+_FETCH_TIMEOUT = "controller.quorum.fetch.timeout.ms"
+
+
+class QuorumReader:
+    """Asks controller listeners. Only the leader knows; the others say so at once."""
+
+    def __init__(self) -> None:
+        self._connections = Connections()
+        self._fetch_timeouts_ms: dict[str, int | None] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+    async def read(self, controller: NodeConfig, timeout_s: float) -> QuorumFact:
+        """Return the account of `controller`. Raises CheckError.
+
+        "I am not the leader" is an answer: a fact without a leader.
+        """
+        assert controller.controller_port is not None
+        if self._connections.known(controller.id) is None:
+            # A new process may have another setting.
+            self._fetch_timeouts_ms.pop(controller.id, None)
+        answered = False
+        try:
+            connection = await self._connections.get(
+                controller.id, (controller.host, controller.controller_port), timeout_s=timeout_s
+            )
+            reply = await connection.call(DescribeQuorum(), timeout_s=timeout_s)
+            answered = True
+        finally:
+            if not answered:
+                await self._connections.drop(controller.id)
+        if reply.error == NOT_LEADER_OR_FOLLOWER:
+            return QuorumFact()
+        if reply.error:
+            said = f"{connection.where}: DescribeQuorum answered error {reply.error}"
+            raise CheckError(Outcome.PROTOCOL, said)
+        return _fact(reply, await self._fetch_timeout_ms(controller, connection, timeout_s))
+
+    async def _fetch_timeout_ms(
+        self, controller: NodeConfig, connection: KafkaConnection, timeout_s: float
+    ) -> int | None:
+        """Read the setting once a connection; a controller that cannot be asked for it: None."""
+        known = self._fetch_timeouts_ms
+        if controller.id not in known and controller.id.isdecimal():
+            request = DescribeConfigs.of_broker(int(controller.id), (_FETCH_TIMEOUT,))
+            try:
+                reply = await connection.call(request, timeout_s=timeout_s)
+            except KafkaTimedOutError:
+                return None
+            except KafkaWireError:
+                known[controller.id] = None
+            else:
+                values = [one.integer(_FETCH_TIMEOUT) for one in reply.results if not one.error]
+                known[controller.id] = values[0] if values else None
+        return known.get(controller.id)
+
+
+def _fact(reply: QuorumReply, fetch_timeout_ms: int | None) -> QuorumFact:
+    voters = reply.voters or ()
+    # The leader stamps itself with the present moment of its own clock.
+    now_ms = next((one.last_fetch_ms for one in voters if one.id == reply.leader_id), None)
+    return QuorumFact(
+        leader=None if reply.leader_id is None else str(reply.leader_id),
+        epoch=reply.epoch,
+        fetch_timeout_ms=fetch_timeout_ms,
+        now_ms=now_ms,
+        voters=tuple(
+            VoterFact(str(one.id), one.last_caught_up_ms, one.last_fetch_ms) for one in voters
+        ),
+        observers=tuple(str(one.id) for one in reply.observers or ()),
+    )
