@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kafka_self_healing.model.evidence import (
+    UNANSWERED,
     CheckResult,
     HostFact,
     Kind,
@@ -51,6 +52,10 @@ class Track:
         if result.ended < self.result.ended:
             return self
         good = is_good(result)
+        overtaken = result.started < self.result.started and result.outcome in UNANSWERED
+        if overtaken and self.good:
+            # It waited in vain from before the good look on: that is old news, not a change.
+            return self
         if good is self.good:
             return Track(result, good, self.since, self.streak + 1, self.looks + 1, self.changes)
         changes = (*self.changes[1 - CHANGES_KEPT :], result.ended)
