@@ -83,7 +83,7 @@ def _update(turn: Turn, known: Incident, diagnosis: Diagnosis) -> Incident:
         return known
     state = known.state
     changed = diagnosis.condition is not known.condition
-    if rises or (changed and not known.acknowledged_by):
+    if rises or (changed and diagnosis.confirmed and not known.acknowledged_by):
         state = IncidentState.CONFIRMED
     worse = diagnosis.condition not in EXPECTED and diagnosis.condition is not known.condition
     return turn.change(
