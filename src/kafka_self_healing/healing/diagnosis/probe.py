@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.assessment import (
+    MACHINE_PROBED,
+    OURS_PROBED,
+    ClusterView,
+    Process,
+    Standing,
+)
 from kafka_self_healing.healing.diagnosis.process import dropped_words
 from kafka_self_healing.healing.diagnosis.words import look_words
 from kafka_self_healing.healing.memory import Memory
@@ -11,6 +17,7 @@ from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.policy import Policy
 
 MISCONFIGURED_LOOKS = 3
+ALL_WAYS = OURS_PROBED | MACHINE_PROBED
 
 
 def viewpoint_lost(
@@ -19,7 +26,7 @@ def viewpoint_lost(
     """All our ways to a node are closed while the others still count it in."""
     if not node.dark or node.dropped is not False:
         return None
-    held = view.now.mono_s - view.view.sick_since.get(node.id, view.now.mono_s)
+    held = view.now.mono_s - _dark_since(node, view)
     # A node that has just died is still counted in for one session.
     need = 2 * view.view.cluster.session_timeout_s
     evidence = (*_all_looks(node, view), "the others still count it in")
@@ -31,6 +38,12 @@ def viewpoint_lost(
         waiting="" if held >= need else f"counted in for {need:g} s",
         check_at=view.now.mono_s + need - held,
     )
+
+
+def _dark_since(node: Standing, view: ClusterView) -> float:
+    """When the last of our ways to it closed; that this is darkness is known only looks later."""
+    tracks = [view.view.track(node.id, kind) for kind in node.config.kinds & ALL_WAYS]
+    return max((track.since for track in tracks if track is not None), default=view.now.mono_s)
 
 
 def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
@@ -62,7 +75,9 @@ def undiagnosed(
     if track is None or track.good or track.streak < 2 or node.answers is True:
         return None
     held = view.now.mono_s - track.since
-    waiting = "" if held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
+    # Once the others have dropped it, Kafka's own session has been the waiting.
+    agreed = node.dropped is True and node.silent_looks >= policy.silent_looks
+    waiting = "" if agreed or held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
     return Diagnosis(
         Condition.UNDIAGNOSED,
         (node.id,),
