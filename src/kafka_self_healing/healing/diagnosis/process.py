@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.assessment import RUNNING_STATE, ClusterView, Process, Standing
 from kafka_self_healing.healing.diagnosis.words import age, look_words, service_words
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.view import Recovery
@@ -180,11 +180,23 @@ def starting(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
         )
         return Diagnosis(Condition.RECOVERING_LOGS, (node.id,), seen, confirmed=True)
     state = node.jvm.broker_state if node.jvm is not None else None
-    young = node.jvm is not None and state != 3 and node.answers is not True
+    # A dedicated controller has no BrokerState at any age.
+    young = node.config.is_broker and node.jvm is not None
+    young = young and state != RUNNING_STATE and node.answers is not True
     if node.refused or young or _just_started(node, memory):
         seen = (service_words(view, node), *_closed_doors(node, view))
-        return Diagnosis(Condition.STARTING, (node.id,), seen, confirmed=True)
+        waiting = "" if young or _still_runs(node, view) else "a look of SERVICE begun since"
+        return Diagnosis(Condition.STARTING, (node.id,), seen, not waiting, waiting)
     return None
+
+
+def _still_runs(node: Standing, view: ClusterView) -> bool:
+    """Whether SERVICE was asked after the door closed: a crash closes it before we ask again."""
+    service = view.view.track(node.id, Kind.SERVICE)
+    door = view.view.track(node.id, Kind.LISTENER) or view.view.track(node.id, Kind.PROTOCOL)
+    if service is None or door is None or door.good:
+        return True
+    return service.result.started >= door.since
 
 
 def _just_started(node: Standing, memory: Memory) -> bool:
