@@ -241,7 +241,7 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
         return
     held = turn.now.since(incident.confirmed or turn.now)
     limit = turn.policy.notice_group_s
-    final = reasons & {"out_of_rungs", "died_young"}
+    final = reasons & {"out_of_rungs", "died_young", "never_answered", "disk_full"}
     if final or held >= limit:
         why = "; ".join(verdict.text for verdict in blocking)
         escalate(turn, turn.memory.incidents[incident.id], f"healing is refused: {why}")

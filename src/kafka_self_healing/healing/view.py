@@ -79,6 +79,19 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a node's process: whether it has answered, and was led all along.
+
+    A run that we did not see begin counts as having answered.
+    """
+
+    invocation: str
+    since: float
+    answered: bool
+    led: bool
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds."""
 
@@ -99,6 +112,7 @@ class View:
     storm_nodes: frozenset[NodeId] = frozenset()
     storm_joined: float | None = None
     recoveries: Mapping[NodeId, Recovery] = field(default_factory=dict)
+    runs: Mapping[NodeId, Run] = field(default_factory=dict)
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:

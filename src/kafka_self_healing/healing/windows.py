@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from kafka_self_healing.healing.assessment import ClusterView, Standing
-from kafka_self_healing.healing.view import LONG_AGO_S, Recovery, Reign, View
+from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.view import LONG_AGO_S, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
 
@@ -33,6 +34,7 @@ def update_windows(cluster: ClusterView, policy: Policy, away: frozenset[NodeId]
         sick_since=sick_since,
         sick_before_us=before_us,
         recoveries=_recoveries(cluster),
+        runs=_runs(cluster),
     )
     return _storm(view, cluster, policy)
 
@@ -148,6 +150,26 @@ def _recoveries(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
         left = (jvm.remaining_logs or 0) * SEGMENT_WEIGHT + (jvm.remaining_segments or 0)
         found[id_] = _progressed(cluster.view.recoveries.get(id_), left, cluster.now.mono_s)
     return found if found or cluster.view.recoveries else cluster.view.recoveries
+
+
+def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
+    """Follow each run of a process from its first look to its end, and beyond."""
+    known, changed = cluster.view.runs, dict[NodeId, Run]()
+    led, now = cluster.quorum is Quorum.LED, cluster.now.mono_s
+    for id_, node in cluster.nodes.items():
+        if node.service is None or node.service.invocation is None:
+            continue
+        run, invocation = known.get(id_), node.service.invocation
+        if run is None or run.invocation != invocation:
+            unwatched = run is None or Kind.PROTOCOL not in node.config.kinds
+            changed[id_] = Run(invocation, now, answered=unwatched, led=led)
+        elif node.process is not Process.ENDED:
+            track = cluster.view.track(id_, Kind.PROTOCOL)
+            good = track is not None and track.good and track.result.started >= run.since
+            after = replace(run, answered=run.answered or good, led=run.led and led)
+            if after != run:
+                changed[id_] = after
+    return {**known, **changed} if changed else known
 
 
 def _progressed(known: Recovery | None, left: int, at: float) -> Recovery:

@@ -10,6 +10,8 @@ from kafka_self_healing.model.incident import HEALABLE, Condition
 from kafka_self_healing.model.recovery import ActClass, act_class
 
 NEEDED_FAMILIES = 2
+FULL_BYTES = 1 << 20
+"""A data disk with less left than this is full: a start has to write before it can serve."""
 
 
 def warmed_up(q: Question) -> Verdict:
@@ -168,4 +170,9 @@ def data_dirs_present(q: Question) -> Verdict:
             if good is not True:
                 text = f"{directory.path} {words}" + ("" if good is False else " (not known)")
                 return refuse("storage_missing", text, lifted_by=approval)
+    disks = fact.disks if isinstance(fact, HostFact) else None
+    for disk in disks or ():
+        if disk.usable is not None and disk.usable < FULL_BYTES:
+            text = f"the disk of {disk.path} is full: {disk.usable} bytes left"
+            return refuse("disk_full", text, lifted_by="free space, or approval")
     return PASSES

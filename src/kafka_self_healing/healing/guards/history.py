@@ -41,8 +41,8 @@ def one_at_a_time(q: Question) -> Verdict:
         held = _slot_held(q, other)
         if held is not None:
             return held
-    if q.request.act_class is ActClass.START and not q.node.config.is_voter:
-        return _earlier_brokers(q)
+    if q.request.act_class is ActClass.START:
+        return _earlier_starts(q)
     return PASSES
 
 
@@ -74,8 +74,8 @@ def _shows_life(q: Question, node: str) -> bool:
     return standing is not None and (standing.answers is True or node in q.view.view.recoveries)
 
 
-def _earlier_brokers(q: Question) -> Verdict:
-    """A START of a broker that ended again stops further ones of the same cause."""
+def _earlier_starts(q: Question) -> Verdict:
+    """A START that ended again, or never came, stops further ones of the same cause."""
     for act in q.memory.acts:
         if act.state is not RequestState.FAILED or act.act_class is not ActClass.START:
             continue
@@ -196,4 +196,21 @@ def attempts_left(q: Question) -> Verdict:
         if lived < q.policy.second_start_min_life_s:
             text = f"the last start lived {lived:.0f} s and nothing says why it ended"
             return refuse("died_young", text, lifted_by=again)
-    return PASSES
+    return _never_answered(q)
+
+
+def _never_answered(q: Question) -> Verdict:
+    """A first start is pointless where somebody's own has just ended by itself, unanswering.
+
+    Led all along: without a leader a KRaft node exits by itself and is right to be tried again.
+    """
+    service, run = q.node.service, q.view.view.runs.get(q.request.node)
+    if service is None or run is None or run.invocation != service.invocation:
+        return PASSES
+    ours = q.request.attempt > 1 or q.request.node in q.memory.owed_starts
+    if ours or service.exit_status in {None, 0} or q.request.condition is Condition.TERMINATED:
+        return PASSES
+    if run.answered or not run.led or q.view.view.cluster.mode is not ClusterMode.KRAFT:
+        return PASSES
+    text = f"its last run never answered and ended by itself with exit status {service.exit_status}"
+    return refuse("never_answered", text, lifted_by="repair of its cause, or approval")
