@@ -209,13 +209,13 @@ async def _await_end(
             await asyncio.shield(ended)
     except TimeoutError:
         if abandon:
-            ended.add_done_callback(lambda _: process.wait())
+            _reap_some_day(process)
             return CommandOutcome.UNKNOWN
         await _kill_group(process, ended)
         return CommandOutcome.TIMED_OUT
     except asyncio.CancelledError:
         if abandon:
-            ended.add_done_callback(lambda _: process.wait())
+            _reap_some_day(process)
         else:
             await _kill_group(process, ended)
         raise
@@ -236,7 +236,8 @@ def _watch(process: subprocess.Popen[bytes]) -> asyncio.Future[None]:
             ended.set_result(None)
 
     def wait() -> None:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ChildProcessError):  # reaped by whoever gave up on it
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
             loop.call_soon_threadsafe(tell)
 
@@ -251,9 +252,15 @@ async def _kill_group(process: subprocess.Popen[bytes], ended: asyncio.Future[No
         async with asyncio.timeout(_REAP_S):
             await asyncio.shield(ended)
     except TimeoutError:
-        ended.add_done_callback(lambda _: process.wait())
+        _reap_some_day(process)
         return
     process.wait()
+
+
+def _reap_some_day(process: subprocess.Popen[bytes]) -> None:
+    """Leave no zombie of a process that nobody waits for, whatever becomes of the event loop."""
+    name = f"reap-{process.pid}"
+    threading.Thread(target=process.wait, name=name, daemon=True).start()
 
 
 def _result(

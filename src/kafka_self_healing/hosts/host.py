@@ -38,6 +38,9 @@ class Host(Protocol):
     ) -> CommandResult:
         """Run a bounded command; see `hosts.command.run_command`."""
 
+    async def is_here(self, address: str, *, timeout_s: float) -> bool:
+        """Return whether `address` is one of this host: else readings would be of a stranger."""
+
     async def process(self, pid: int) -> ProcessReading | None:
         """Return what the kernel says of `pid`; None: no such process."""
 

@@ -13,6 +13,7 @@ from kafka_self_healing.clock import Clock
 from kafka_self_healing.hosts.command import CommandResult, run_command
 from kafka_self_healing.hosts.host import ProcessReading
 from kafka_self_healing.hosts.readings import (
+    is_local_address,
     lock_holder,
     read_boot_id,
     read_disk,
@@ -34,6 +35,7 @@ class LocalHost:
         self._clock = clock
         self._devices: dict[str, int] = {}
         self._reading: set[tuple[str, str]] = set()
+        self._here: dict[str, bool] = {}
 
     async def run(
         self,
@@ -47,6 +49,15 @@ class LocalHost:
         return await run_command(
             argv, timeout_s=timeout_s, clock=self._clock, env=env, abandon=abandon
         )
+
+    async def is_here(self, address: str, *, timeout_s: float) -> bool:
+        """Return whether `address` is this machine; a name is looked up once, while it resolves."""
+        if address not in self._here:
+            found = await self._off_loop(("address", address), is_local_address, timeout_s)
+            if isinstance(found, OSError):
+                return False
+            self._here[address] = found
+        return self._here[address]
 
     async def process(self, pid: int) -> ProcessReading | None:
         """Return what the kernel says of `pid`; None: no such process."""

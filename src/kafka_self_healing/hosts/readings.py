@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import struct
 from pathlib import Path
 from typing import Final
@@ -52,6 +53,21 @@ def _read_bytes(path: Path) -> int | None:
         return _number_after("read_bytes:", path.read_text(encoding="ascii"))
     except OSError:  # only the owner may read it, and the process may be gone by now
         return None
+
+
+def is_local_address(host: str) -> bool:
+    """Return whether `host` (a name or an address) is this machine. Raises OSError: no such name.
+
+    Only an address of our own can be bound; that needs no list of interfaces.
+    """
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+        with socket.socket(family, kind, protocol) as probe:
+            try:
+                probe.bind(address)
+            except OSError:
+                continue
+            return True
+    return False
 
 
 def read_boot_id(proc: Path = Path("/proc")) -> str | None:

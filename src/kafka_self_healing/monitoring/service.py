@@ -112,15 +112,18 @@ class MonitoringService:
 
     def _watches_of(self, plugin: MonitoringPlugin) -> Iterable[_Watch]:
         for kind in sorted(plugin.kinds):
-            able = [node for node in self._cluster.nodes.values() if plugin.can_ask(node, kind)]
+            able = [
+                node
+                for node in self._cluster.nodes.values()
+                if (not node.kinds or kind in node.kinds) and plugin.can_ask(node, kind)
+            ]
             if kind is Kind.PEERS or (plugin.scope is Scope.CLUSTER and kind is not Kind.QUORUM):
                 witnesses = Witnesses(able, self._checker)
                 for slot in range(min(WITNESSES if kind is Kind.PEERS else 1, len(able))):
                     yield _Watch(plugin, kind, None, slot, witnesses)
                 continue
             for node in able:
-                if kind is Kind.QUORUM or not node.kinds or kind in node.kinds:
-                    yield _Watch(plugin, kind, node)
+                yield _Watch(plugin, kind, node)
 
     async def _keep_looking(self, watch: _Watch) -> None:
         while True:

@@ -23,20 +23,28 @@ class ServiceMonitoringPlugin(MonitoringPlugin):
         return frozenset({Kind.SERVICE, Kind.HOST})
 
     def can_ask(self, target: NodeConfig, kind: Kind) -> bool:
-        """SERVICE needs a service manager, HOST a way to the host, which that is too."""
-        return target.service is not None and (kind is Kind.SERVICE or bool(target.data_dirs))
+        """SERVICE needs a service manager, HOST something to look at."""
+        return target.service is not None if kind is Kind.SERVICE else bool(target.data_dirs)
 
     async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
-        """Look at the kind that is wanted."""
+        """Look at the kind that is wanted. HOST of another machine brings nothing."""
+        if context.kind is Kind.HOST and not await _is_here(target, context):
+            return ()
         seeing = _service if context.kind is Kind.SERVICE else _host
         return await look(context, target.id, seeing(target, context))
+
+
+async def _is_here(target: NodeConfig, context: CheckContext) -> bool:
+    return await context.host.is_here(target.host, timeout_s=context.timeout_s * _READING_SHARE / 2)
 
 
 async def _service(target: NodeConfig, context: CheckContext) -> ServiceFact:
     assert context.service is not None
     said = await context.service.status(timeout_s=context.timeout_s)
+    if not await _is_here(target, context):
+        return said  # its pid and its directories are not those of this machine
     lock_held = await context.host.lock_held(
-        target.data_dirs, timeout_s=context.timeout_s * _READING_SHARE
+        target.data_dirs, timeout_s=context.timeout_s * _READING_SHARE / 2
     )
     if not said.pid:
         return replace(said, lock_held=lock_held, tracer_pid=said.pid)
