@@ -174,7 +174,7 @@ async def daemon_of(
     clock: Clock,
     *,
     crash_point: Callable[[str], None] = NO_CRASH,
-    hear: Callable[[CheckResult], None] = lambda _result: None,
+    hear: Callable[[CheckResult], None] | None = None,
 ) -> AsyncIterator[Daemon]:
     """Build the daemon of a configuration; the store is open inside the block.
 
@@ -209,7 +209,7 @@ async def daemon_of(
                 hands=lambda report: _hands(clock, report, crash_point),
                 voice=Telling(queue, plugins, settings.cluster.name, clock),
                 run_id=secrets.token_hex(8),
-                hear=hear,
+                hear=hear or (lambda _result: None),
             )
 
 
@@ -239,7 +239,7 @@ async def run(
     manager: ConfigurationManager,
     *,
     crash_point: Callable[[str], None] = NO_CRASH,
-    hear: Callable[[CheckResult], None] = lambda _result: None,
+    hear: Callable[[CheckResult], None] | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends it at once."""
     clock = SystemClock()

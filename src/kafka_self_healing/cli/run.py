@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
+
+from kafka_self_healing.errors import KafkaSelfHealingError
+
+EXIT_BUG = 70
+"""The exit status of a daemon that a bug has ended (EX_SOFTWARE)."""
 
 
 @click.command("run")
@@ -26,10 +32,17 @@ def command(config: Path, record: Path | None) -> None:
     manager = ConfigurationManager(config)
     with ExitStack() as stack:
         stack.enter_context(app.logging_service(manager.current, SystemClock()))
-        if record is None:
-            asyncio.run(app.run(manager))
-            return
-        from kafka_self_healing.simulation.recorder import Recorder
+        hear = None
+        if record is not None:
+            from kafka_self_healing.simulation.recorder import Recorder
 
-        recorder = stack.enter_context(Recorder(record, manager.current.cluster))
-        asyncio.run(app.run(manager, hear=recorder.hear))
+            hear = stack.enter_context(Recorder(record, manager.current.cluster)).hear
+        try:
+            asyncio.run(app.run(manager, hear=hear))
+        except KafkaSelfHealingError:
+            raise
+        except Exception:
+            # border: the top of the daemon. A bug ends it, loudly; its supervisor starts it again
+            # and it goes on from the journal.
+            logging.getLogger(__name__).critical("the daemon ended by a bug", exc_info=True)
+            raise SystemExit(EXIT_BUG) from None
