@@ -155,7 +155,9 @@ class RecoveryEngine:
         )
 
     def _clean(self, text: str, limit: int) -> str:
-        return self._redact(printable(text.encode("utf-8", "backslashreplace")))[:limit]
+        # More than is kept is redacted, so that the cut does not go through a credential.
+        data = text[: 2 * limit].encode("utf-8", "backslashreplace")
+        return self._redact(printable(data))[:limit]
 
 
 async def _perform(action: RecoveryAction, request: RecoveryRequest, act: Act) -> RecoveryResult:
