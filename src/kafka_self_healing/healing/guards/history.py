@@ -75,15 +75,24 @@ def _shows_life(q: Question, node: str) -> bool:
 
 
 def _earlier_starts(q: Question) -> Verdict:
-    """A START that ended again, or never came, stops further ones of the same cause."""
+    """A START that ended again, or never came, stops further ones of the same cause.
+
+    Other voters wait only as long as a start must live: one that cannot come back must not keep
+    those from coming back that can, or the quorum stays lost.
+    """
     for act in q.memory.acts:
         if act.state is not RequestState.FAILED or act.act_class is not ActClass.START:
             continue
         same = act.incident in q.memory.incidents and act.condition is q.request.condition
-        if same and act.node != q.request.node:
-            text = f"the start of node {act.node} for the same cause ended again"
-            lift = f"kafka-self-healing ack {act.incident}, or approval"
+        if not same or act.node == q.request.node:
+            continue
+        text = f"the start of node {act.node} for the same cause ended again"
+        lift = f"kafka-self-healing ack {act.incident}, or approval"
+        if not q.node.config.is_voter:
             return refuse("first_one_died", text, lifted_by=lift)
+        left = q.policy.second_start_min_life_s - q.view.now.since(act.ended or act.proposed)
+        if left > 0:
+            return refuse("first_one_died", text, lifted_by=f"time, {lift}", until=q.now + left)
     return PASSES
 
 
