@@ -77,9 +77,12 @@ def read_status(result: CommandResult) -> ServiceFact:
         outcome = Outcome.UNREACHABLE if result.exit_code == _LSB_UNKNOWN else Outcome.PROTOCOL
         raise _error(outcome, result, f"exit code {result.exit_code} {said}")
     active, sub = _ACTIVE_AND_SUB[state]
+    # No result, no exit status and no signal: the mind knows by that that nobody says why it
+    # ended, and starts it only by a person's approval.
     return ServiceFact(
         active=active,
         sub=sub,
+        stop_requested=False,
         pid=0 if state in _ENDED else None,
         unit_file="enabled",
         job="",

@@ -70,6 +70,8 @@ def end_reason(service: ServiceFact, *, ours: bool) -> tuple[Condition, str]:
         return Condition.TERMINATED, "it ended as on SIGTERM, but no stop was requested"
     if service.result == "success":
         return Condition.TERMINATED, "it ended with success, but no stop was requested"
+    if not reason_known(service):
+        return Condition.PROCESS_GONE, "nothing says why it ended"
     return Condition.PROCESS_GONE, "no stop was requested"
 
 
