@@ -117,8 +117,6 @@ class RecoveryEngine:
             return _ending(
                 act, request, ActOutcome.FAILED, f"there is no action {request.action}: {known}"
             )
-        if self._draining:
-            return _ending(act, request, ActOutcome.FAILED, "refused: the healer is shutting down")
         task = asyncio.create_task(_perform(action, request, act), name=f"perform {request.id}")
         try:
             await asyncio.wait({task}, timeout=act.timeout_s)

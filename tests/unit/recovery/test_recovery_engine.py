@@ -139,6 +139,19 @@ async def test_whatever_an_action_raises_becomes_a_result(
     assert first.message
 
 
+async def test_a_program_that_does_not_exist_has_changed_nothing() -> None:
+    """A command that could not even begin leaves a refusal after it a plain failure."""
+
+    async def work(_request: RecoveryRequest, context: ActionContext) -> RecoveryResult:
+        async with context.step("run"):
+            result = await context.run(["/nonexistent/program"], timeout_s=5.0)
+            raise ActionRefused(result.stderr)
+
+    result = await scripted(work).engine.execute(request("script:test"), node())
+    assert result.outcome is ActOutcome.FAILED
+    assert result.message.startswith("cannot run /nonexistent/program")
+
+
 async def test_a_command_outside_of_a_step_is_not_given() -> None:
     """An action cannot act behind the journal's back."""
 
