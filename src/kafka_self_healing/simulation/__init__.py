@@ -1,1 +1,1 @@
-"""The mind in a virtual world: seeded simulation with invariants, and replay of recordings."""
+"""The mind in a seeded virtual world: faults as data, invariants judged on the truth, mutants."""

@@ -1,0 +1,234 @@
+"""Faults as data: what goes wrong, when (virtual seconds), and with which node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.evidence import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The process ends by SIGKILL. The next starts may be slow, or die again after a while."""
+
+    at_s: float
+    target: str
+    recovery_s: float = 0.0
+    dies_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The process is frozen; `for_s` None: for good. `dies_after_s`: a new one dies again."""
+
+    at_s: float
+    target: str
+    for_s: float | None = None
+    dies_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorStop:
+    """Somebody stops the node through its manager; `then_masks`: and masks the unit."""
+
+    at_s: float
+    target: str
+    then_masks: bool = False
+    started_again_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """A stray SIGTERM: a clean end that nobody asked the manager for."""
+
+    at_s: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedByHand:
+    """The process crashes, and somebody starts it outside its unit."""
+
+    at_s: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedBySomebody:
+    """Somebody starts the node through its manager."""
+
+    at_s: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutHealer:
+    """Our paths to these hosts are cut; the cluster notices nothing."""
+
+    at_s: float
+    targets: tuple[str, ...]
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """A node is cut from its peers, not from us."""
+
+    at_s: float
+    target: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """The host is gone: the process dead, every path dark. Power returns after `for_s`."""
+
+    at_s: float
+    target: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadWeather:
+    """Looks are lost (`loss`, a share) and late (`delay_s`, the longest extra delay)."""
+
+    at_s: float
+    for_s: float
+    loss: float = 0.0
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JmxOff:
+    """The JMX agent does not answer."""
+
+    at_s: float
+    target: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """One family of evidence says the opposite of the truth about one node."""
+
+    at_s: float
+    target: str
+    family: Family
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StorageMissing:
+    """The data directory is not mounted: a start would make an empty replica."""
+
+    at_s: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumLoss:
+    """Several voters end at once."""
+
+    at_s: float
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWork:
+    """Somebody is at work on the node: a job queued, a debugger attached, a lock taken."""
+
+    at_s: float
+    target: str
+    what: str
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """An operator gives a command; `target` of an ACK or APPROVE is a node, not an incident."""
+
+    at_s: float
+    order: Order
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """UTC is set by so many seconds; the boot clock is not."""
+
+    at_s: float
+    by_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The healer's machine sleeps; the cluster goes on."""
+
+    at_s: float
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Another daemon holds the lease for a while."""
+
+    at_s: float
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HealerCrash:
+    """The healer dies and comes back. `in_act`: it waits for the next act and dies in it.
+
+    `finish`: the act goes on without it.
+    """
+
+    at_s: float
+    down_s: float = 3.0
+    in_act: bool = False
+    finish: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Clumsy:
+    """Acts fail, or end without anybody knowing how, at these shares."""
+
+    at_s: float
+    for_s: float
+    fails: float = 0.0
+    unknown: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NotCommissioned:
+    """The node was never started: no process, no replicas, not listed. From the beginning."""
+
+    target: str
+    at_s: float = 0.0
+
+
+Fault = (
+    Crash
+    | Hang
+    | OperatorStop
+    | Terminate
+    | StartedByHand
+    | StartedBySomebody
+    | CutHealer
+    | Isolate
+    | PowerCut
+    | BadWeather
+    | JmxOff
+    | Lie
+    | StorageMissing
+    | QuorumLoss
+    | ForeignWork
+    | Says
+    | ClockStep
+    | Suspend
+    | LeaseLost
+    | HealerCrash
+    | Clumsy
+    | NotCommissioned
+)

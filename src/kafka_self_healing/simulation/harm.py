@@ -1,0 +1,152 @@
+"""Was an act right? Judged on the truth as of the last fresh look; what changed since is nobody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
+from kafka_self_healing.simulation.world import Node, Phase, World
+
+GRACE_S = 4.0
+"""A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
+
+Broken = Callable[[str, str], None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Harm metrics of one scenario."""
+
+    acts: int = 0
+    needless: int = 0
+    harmful: int = 0
+    missed: int = 0
+    overtaken: int = 0
+
+
+class Harm:
+    """Judges the target of an act, the quorum, the replicas, and the others at work."""
+
+    def __init__(self, world: World, policy: Policy, broken: Broken) -> None:
+        self.world, self.policy = world, policy
+        self.tally = Tally()
+        self._broken = broken
+        self._lost_data = 0
+
+    def judge(self, request: RecoveryRequest, latch: str, *, approved: bool) -> None:
+        """Judge one act at its beginning."""
+        self.tally.acts += 1
+        node = self.world.nodes[request.node]
+        restart = request.act_class is not ActClass.START
+        self._ours_to_break(request, node)
+        if restart:
+            self._restart(request, node, latch, approved=approved)
+        else:
+            self._start(request, node)
+
+    def _blame(self, code: str, text: str) -> None:
+        """What changed within the grace time is counted as overtaken, not blamed."""
+        if self.world.now - self.world.changed_at <= GRACE_S:
+            self.tally.overtaken += 1
+            return
+        self.tally.harmful += 1
+        self._broken(code, text)
+
+    def _ours_to_break(self, request: RecoveryRequest, node: Node) -> None:
+        if not node.commissioned:
+            self._blame("I3", f"{request.id} on node {node.id}, never seen alive")
+        for what, there in (
+            ("a unit job is queued", node.job),
+            ("another tool's lock is held", node.host_lock),
+            ("a debugger is attached", node.tracer),
+            ("its unit is masked", node.masked),
+            ("somebody asked it to stop", node.stop_requested),
+        ):
+            if there:
+                self._blame("I4", f"{request.id} while {what}")
+
+    def _start(self, request: RecoveryRequest, node: Node) -> None:
+        then = self.world.was(node, self.world.now - GRACE_S)
+        if node.alive and then.alive:
+            self.tally.needless += 1
+            self._blame("I3", f"{request.id}: a start, but its process lives")
+        elif node.alive:
+            self.tally.overtaken += 1
+        if node.storage_missing:
+            self._blame("I3", f"{request.id}: a start on a data directory that is not there")
+        if node.exit_status == 143 and not node.alive:
+            dead_s = self.world.now - node.snapshots[-1].at
+            if dead_s < self.policy.terminated_hold_s - GRACE_S:
+                self._blame("I5", f"{request.id}: only {dead_s:.0f} s after a SIGTERM")
+        if not node.config.is_voter:
+            self._start_broker(request)
+        stale = self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
+        if stale:
+            self._blame("I2", f"{request.id} would make a stale copy of {stale} its leader")
+
+    def _start_broker(self, request: RecoveryRequest) -> None:
+        leaderless = self.world.leaderless_since
+        if leaderless is not None and self.world.now - leaderless > 20.0:
+            dead = sum(not v.alive for v in self.world.voters)
+            if len(self.world.voters) - dead < self.world.majority:
+                self.tally.needless += 1
+                self._blame("I2", f"{request.id}: a broker is started while the quorum is lost")
+        for voter in self.world.voters:
+            free = not (voter.masked or voter.stop_requested or voter.dark or voter.job)
+            gone_s = self.world.now - voter.snapshots[-1].at
+            if not voter.alive and free and voter.exit_status is None and 8.0 < gone_s < 30.0:
+                self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
+
+    def _restart(
+        self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool
+    ) -> None:
+        world = self.world
+        then = world.was(node, world.now - GRACE_S)
+        out = node.frozen and not world.counted(node)
+        if not node.frozen and not then.frozen:
+            self.tally.needless += 1
+            self._blame("I3", f"{request.id}: a restart of a process that is not hung")
+        elif node.frozen and world.counted(node):
+            self._blame("I3", f"{request.id}: the others have not dropped node {node.id}")
+        if not out and node.config.is_voter:
+            healthy = sum(v.votes for v in world.voters if v is not node)
+            if healthy < world.majority:
+                self._blame("I2", f"{request.id} leaves {healthy} of {len(world.voters)} voters")
+        if not out and node.config.is_broker:
+            hurt = world.replicas.hurt_by_losing(node.id, lambda id_: world.nodes[id_].serves)
+            if hurt:
+                self._blame("I2", f"{request.id} takes {', '.join(hurt[:3])} under min ISR")
+        if not approved:
+            self._restart_moment(request, node, latch)
+
+    def _restart_moment(self, request: RecoveryRequest, node: Node, latch: str) -> None:
+        world = self.world
+        dark = [n for n in world.nodes.values() if n.dark]
+        if 2 * len(dark) > len(world.nodes):
+            self._blame("I4", f"{request.id} with {len(dark)} nodes dark: the viewpoint is lost")
+        struck = [n for n in world.nodes.values() if self._newly_sick(n)]
+        enough = len(struck) >= self.policy.storm_nodes
+        if enough and len(struck) / len(world.nodes) >= self.policy.storm_fraction:
+            self._blame("I4", f"{request.id} in a storm of {len(struck)} nodes")
+        if latch:
+            self._blame("latch", f"{request.id} after {latch} did not come back")
+        sick = [n.id for n in world.nodes.values() if n is not node and self._sick_bystander(n)]
+        if sick:
+            self._blame("others", f"{request.id} while {', '.join(sick)} are sick")
+        if world.leader == node.id and any(not n.alive for n in world.nodes.values()):
+            self._blame("order", f"{request.id}: the active controller before the others")
+
+    def _newly_sick(self, node: Node) -> bool:
+        """Frozen, or its host dark, for less than a storm takes to blow over."""
+        last = node.snapshots[-1]
+        fresh = self.world.now - last.at < self.policy.storm_window_s
+        return node.frozen and fresh
+
+    def _sick_bystander(self, node: Node) -> bool:
+        if node.id in self.world.excused or not node.commissioned:
+            return False
+        then = self.world.was(node, self.world.now - GRACE_S)
+        sick = then.phase is not Phase.SERVING or then.frozen
+        return sick and not node.serves

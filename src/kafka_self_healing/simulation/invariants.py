@@ -1,0 +1,374 @@
+"""The judge: invariants of safety and of liveness, on the world's truth and the journal's events.
+
+It knows the world, the events and some numbers of the policy; it never asks the mind.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kafka_self_healing.model.control import Order, Switch
+from kafka_self_healing.model.decision import Answer
+from kafka_self_healing.model.event import (
+    ActFinished,
+    DaemonStarted,
+    Decided,
+    Event,
+    IncidentChanged,
+    IncidentClosed,
+    LatchLifted,
+    OperatorSaid,
+    RequestChanged,
+    Told,
+)
+from kafka_self_healing.model.incident import EXPECTED, Condition, Incident
+from kafka_self_healing.model.policy import Mode, Policy
+from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+from kafka_self_healing.simulation.eyes import Eyes
+from kafka_self_healing.simulation.harm import Harm, Tally
+from kafka_self_healing.simulation.world import World
+
+ENDED = frozenset({RequestState.HEALED, RequestState.FAILED, RequestState.ABORTED})
+OPEN_INCIDENT_S = 60.0
+"""I8: after confirmation; before it, looks, confirmation and grouping take their time."""
+
+BEFORE_I8_S = 60.0
+SETTLED_S = 200.0
+"""Liveness: how long after the last change of a node its incident may still be open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken invariant."""
+
+    code: str
+    at_s: float
+    text: str
+
+
+@dataclass(slots=True)
+class Record:
+    """What the journal says so far, read without the mind."""
+
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    requests: dict[str, RecoveryRequest] = field(default_factory=dict)
+    state_seen: dict[str, float] = field(default_factory=dict)
+    answers: dict[str, Decided] = field(default_factory=dict)
+    told: dict[str, list[float]] = field(default_factory=dict)
+    ended: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
+    switches: list[Switch] = field(default_factory=list)
+    approved: set[str] = field(default_factory=set)
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    latch: str = ""
+
+
+class Judge:
+    """Hears events, acts and turns, and looks at the truth."""
+
+    def __init__(self, world: World, policy: Policy) -> None:
+        self.world, self.policy = world, policy
+        self.eyes: Eyes
+        self.record = Record()
+        self.violations: list[Violation] = []
+        self.harm = Harm(world, policy, self._broken)
+        self.acts: list[RecoveryRequest] = []
+        self.lease = True
+        self.blind_since = 0.0
+        self.stepped_at = -1.0e9
+        self.largest_inbox = 0
+        self.last_change = 0.0
+        self.failing: dict[str, float] = {}
+
+    @property
+    def tally(self) -> Tally:
+        """The harm metrics so far."""
+        return self.harm.tally
+
+    def _broken(self, code: str, text: str) -> None:
+        if len(self.violations) < 40:
+            self.violations.append(Violation(code, round(self.world.now, 3), text))
+
+    # --- what the journal says ---------------------------------------------------------------------
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Read new journal entries."""
+        record = self.record
+        for event in events:
+            match event:
+                case RequestChanged(request=request):
+                    self._request(request)
+                case IncidentChanged(incident=incident):
+                    record.incidents[incident.id] = incident
+                case IncidentClosed(incident=incident):
+                    record.incidents.pop(incident.id, None)
+                case Decided():
+                    self._decided(event)
+                case Told(notice=notice):
+                    self._told(notice.key)
+                case OperatorSaid(command=command):
+                    self._operator(command.order, command.target, event)
+                case ActFinished(result=result):
+                    record.results[result.request] += 1
+                    if record.results[result.request] > 1:
+                        self._broken("I6", f"{result.request} has two results")
+                case DaemonStarted():
+                    self.blind_since = self.world.now
+                    self._restarted()
+                case LatchLifted():
+                    record.latch = ""
+                case _:
+                    pass
+
+    def _request(self, request: RecoveryRequest) -> None:
+        known = self.record.requests.get(request.id)
+        if known is not None and known.state in ENDED:
+            self._broken("I6", f"{request.id} goes on after its end ({known.state.value})")
+        if known is None or known.state is not request.state:
+            self.record.state_seen[request.id] = self.world.now
+        self.record.requests[request.id] = request
+        if request.state in ENDED:
+            self.record.ended[request.id] += 1
+        if request.state is RequestState.FAILED and request.act_class is not ActClass.START:
+            self.record.latch = request.id
+
+    def _restarted(self) -> None:
+        """Proposals are forgotten at a start; that is their end."""
+        for id_, request in list(self.record.requests.items()):
+            if request.state is RequestState.PROPOSED:
+                del self.record.requests[id_]
+
+    def _decided(self, event: Decided) -> None:
+        self.record.answers[event.node] = event
+        if event.answer is Answer.ACT:
+            return
+        reasons = [verdict for verdict in event.reasons if verdict.blocking]
+        if not reasons or not all(v.text and v.guard for v in reasons):
+            self._broken("I7", f"{event.answer.value} of {event.action} without a reason")
+
+    def _told(self, key: str) -> None:
+        times = self.record.told.setdefault(key, [])
+        if times and self.world.now - times[-1] < self.policy.notice_repeat_s:
+            self._broken("I9", f"{key} told twice within the repeat interval")
+        times.append(self.world.now)
+
+    def _operator(self, order: Order, target: str, event: OperatorSaid) -> None:
+        record, command = self.record, event.command
+        match order:
+            case Order.PAUSE | Order.MAINTENANCE:
+                record.switches.append(
+                    Switch(order, command.by, command.reason, target, event.at, command.until)
+                )
+            case Order.RESUME:
+                record.switches = [s for s in record.switches if s.order is not Order.PAUSE]
+                self.blind_since = self.world.now
+            case Order.MAINTENANCE_END:
+                record.switches = [s for s in record.switches if s.target != target]
+            case Order.ACK:
+                incident = record.incidents.get(target)
+                for node in incident.nodes if incident else ():
+                    record.acknowledged[node] = self.world.now
+                record.latch = ""
+            case Order.APPROVE:
+                record.approved.add(target)
+
+    # --- an act touches the world ----------------------------------------------------------------
+
+    def on_act(self, request: RecoveryRequest) -> None:
+        """Judge an act at the moment at which it begins."""
+        approved = bool({request.id, request.incident} & self.record.approved)
+        self._permitted(request, approved=approved)
+        self._seen(request)
+        self._alone(request)
+        self._often(request, approved=approved)
+        self.harm.judge(request, self.record.latch, approved=approved)
+        self.acts.append(request)
+
+    def _permitted(self, request: RecoveryRequest, *, approved: bool) -> None:
+        now = self.world.now
+        if not self.lease:
+            self._broken("I4", f"{request.id} without the lease")
+        for switch in self.record.switches:
+            mine = switch.target in {"", self.world.cluster.name, request.node}
+            if switch.order is Order.PAUSE:
+                self._broken("I4", f"{request.id} while paused")
+            elif mine:
+                self._broken("I4", f"{request.id} on a node in maintenance")
+        if self.policy.mode is not Mode.AUTO and not approved:
+            self._broken("I4", f"{request.id} in mode {self.policy.mode.value}, not approved")
+        if now - self.blind_since < self.policy.warm_floor_s - 0.1:
+            text = f"{request.id} only {now - self.blind_since:.1f} s after looking began"
+            self._broken("I4", text)
+        if now - self.stepped_at < 2 * self.policy.interval_s * 0.9 - 1.5:
+            self._broken("I4", f"{request.id} right after the clock was set")
+        known = self.record.requests.get(request.id)
+        if known is None or known.state is not RequestState.EXECUTING:
+            self._broken("I6", f"{request.id} has no intent in the journal")
+
+    def _seen(self, request: RecoveryRequest) -> None:
+        """A look at the machine that began after the proposal must have come back."""
+        look = self.eyes.sights[request.node].service_look
+        if look <= request.proposed.mono_s:
+            self._broken("I4", f"{request.id} without a look after its proposal")
+
+    def _alone(self, request: RecoveryRequest) -> None:
+        """I1, with the reading of the slot in SAFETY.md section 3."""
+        restart = request.act_class is not ActClass.START
+        for other in self.record.requests.values():
+            if other.id == request.id or other.began is None:
+                continue
+            if other.node == request.node:
+                if other.state not in ENDED:
+                    self._broken("I1", f"{request.id} while {other.id} on the same node is open")
+                continue
+            either = restart or other.act_class is not ActClass.START
+            if other.state is RequestState.EXECUTING:
+                self._broken("I1", f"{request.id} while {other.id} is executing")
+            elif other.state is RequestState.VERIFYING and other.ended is not None:
+                age = self.world.now - other.ended.mono_s
+                lost = self.world.leader is None
+                slot = self.policy.slot_quorum_lost_s if lost else self.policy.slot_s
+                if either:
+                    self._broken("I1", f"{request.id} while {other.id} is unverified")
+                elif age < min(slot, self.policy.slot_quorum_lost_s if lost else slot) - 0.05:
+                    if self.world.now - self.world.changed_at > 4.0 or age < 4.9:
+                        self._broken("I1", f"{request.id} {age:.1f} s after {other.id}")
+
+    def _often(self, request: RecoveryRequest, *, approved: bool) -> None:
+        """I5: budgets, attempts, pauses, anti-flap, spacing: counted on what was done."""
+        if approved:
+            return
+        now, policy = self.world.now, self.policy
+        restart = request.act_class is not ActClass.START
+        alike = [a for a in self.acts if (a.act_class is not ActClass.START) is restart]
+        budget = policy.restart_budget if restart else policy.start_budget
+        self._within("cluster", [*alike, request], budget.acts, budget.window_s)
+        mine = [a for a in self.acts if a.node == request.node]
+        self._within("node", [*mine, request], policy.node_budget.acts, policy.node_budget.window_s)
+        since = self.record.acknowledged.get(request.node, -1.0)
+        tries = [a for a in mine if a.act_class is request.act_class and _began(a) > since]
+        allowed = max(
+            (rung.retry.attempts for rung in policy.ladders.get(request.condition, ())), default=0
+        )
+        if len(tries) + 1 > allowed + self._reprieves(tries):
+            self._broken("I5", f"{request.id} is attempt {len(tries) + 1} of {allowed}")
+        if restart:
+            self._restart_often(request, now)
+
+    def _reprieves(self, tries: list[RecoveryRequest]) -> int:
+        """Attempts that cost nothing: proven never carried out, or a start that was owed."""
+        return sum(self.record.requests[a.id].state is RequestState.ABORTED for a in tries)
+
+    def _within(self, what: str, acts: list[RecoveryRequest], most: int, window_s: float) -> None:
+        recent = [a for a in acts if self.world.now - _began(a) < window_s]
+        if len(recent) > most:
+            self._broken("I5", f"{len(recent)} acts of the {what} in {window_s:.0f} s, not {most}")
+
+    def _restart_often(self, request: RecoveryRequest, now: float) -> None:
+        for act in self.acts:
+            if act.act_class is ActClass.START:
+                continue
+            latest = self.record.requests[act.id]
+            if latest.ended is None:
+                continue
+            age = now - latest.ended.mono_s
+            if act.node == request.node and latest.condition is request.condition:
+                if age < self.policy.anti_flap_s:
+                    self._broken("I5", f"{request.id}: the same restart {age:.0f} s ago")
+            elif latest.state is RequestState.HEALED and age < self.policy.restart_spacing_s:
+                self._broken("I5", f"{request.id}: another restart {age:.0f} s ago")
+
+    # --- as time goes by ----------------------------------------------------------------------------
+
+    def on_step(self, size: int, memory: object) -> None:  # noqa: ARG002
+        """A turn is over: its inbox was bounded."""
+        self.largest_inbox = max(self.largest_inbox, size)
+
+    def watch(self) -> None:
+        """I8: what has failed for long enough has an open incident, and somebody knows."""
+        now = self.world.now
+        for node in self.world.nodes.values():
+            failed = node.commissioned and not node.serves and not node.dark and node.lie is None
+            if not failed or now - self.blind_since < BEFORE_I8_S:
+                self.failing.pop(node.id, None)
+                continue
+            since = self.failing.setdefault(node.id, now)
+            if now - since >= OPEN_INCIDENT_S + BEFORE_I8_S and self.eyes.open:
+                self._incident_open(node.id)
+
+    def _incident_open(self, node: str) -> None:
+        about = [i for i in self.record.incidents.values() if node in i.nodes]
+        if not about:
+            self._broken("I8", f"node {node} has failed for long and no incident is open")
+        elif not any(i.told or i.condition in EXPECTED for i in about):
+            self._broken("I8", f"node {node} has failed for long and nobody was told")
+
+    def finish(self, journal: Sequence[Event], memory: object, fold: Callable[..., object]) -> None:
+        """The end: bounds, the fold, exactly one end an act, and liveness."""
+        self._bounded(memory)
+        if fold(journal) != memory:
+            self._broken("I11", "folding the journal gives another memory")
+        for id_, count in self.record.ended.items():
+            if count > 1:
+                self._broken("I6", f"{id_} has {count} ends")
+        self._alive()
+
+    def _bounded(self, memory: object) -> None:
+        nodes = len(self.world.nodes)
+        for name, most in (("incidents", 2 * nodes + 6), ("requests", nodes), ("decisions", 99)):
+            size = len(getattr(memory, name))
+            if size > most:
+                self._broken("I10", f"{size} {name} in memory")
+        if self.largest_inbox > 5000:
+            self._broken("I10", f"an inbox of {self.largest_inbox}")
+        if any(len(i.story) > 60 for i in self.record.incidents.values()):
+            self._broken("I10", "a story without an end")
+
+    def _alive(self) -> None:
+        """Liveness: every node is healthy or somebody's; no act is left open."""
+        now = self.world.now
+        if now - self.blind_since < SETTLED_S or now - self.last_change < SETTLED_S:
+            return
+        for node in self.world.nodes.values():
+            if not node.commissioned or node.dark:
+                continue
+            if self.world.healthy(node):
+                self._closed(node.id)
+            elif not self._cared_for(node.id):
+                self.harm.tally.missed += 1
+                self._broken("liveness", f"node {node.id} is sick and nobody's")
+        for request in self.record.requests.values():
+            age = now - self.record.state_seen[request.id]
+            if request.state is RequestState.EXECUTING and age > request.limit_s:
+                self._broken("liveness", f"{request.id} still executes")
+            if request.state is RequestState.PROPOSED and age > 60.0:
+                self._broken("liveness", f"{request.id} is proposed for {age:.0f} s")
+
+    def _closed(self, node: str) -> None:
+        since = self.world.now - self.world.nodes[node].snapshots[-1].at
+        for incident in self.record.incidents.values():
+            mine = incident.subject == node and incident.condition is not Condition.FLAPPING
+            if mine and since > SETTLED_S:
+                text = f"{incident.condition} of {node} is still open, {since:.0f} s after all"
+                self._broken("liveness", text)
+
+    def _cared_for(self, node: str) -> bool:
+        about = [i for i in self.record.incidents.values() if node in i.nodes or i.subject == node]
+        if any(i.escalation or i.acknowledged_by for i in about):
+            return True
+        hands_off = {Condition.STOPPED_BY_OPERATOR, *EXPECTED}
+        if any(i.condition in hands_off for i in about):
+            return True
+        if about and (self.record.switches or not self.lease or self.policy.mode is not Mode.AUTO):
+            return True
+        answer = self.record.answers.get(node)
+        if answer is not None and answer.answer is Answer.WAIT:
+            return answer.until is None or answer.until > self.world.now - 30.0
+        # Young troubles: the settling time counts from the node's own last change.
+        return self.world.now - self.world.nodes[node].snapshots[-1].at < SETTLED_S
+
+
+def _began(act: RecoveryRequest) -> float:
+    return act.began.mono_s if act.began is not None else 0.0

@@ -1,0 +1,170 @@
+"""From the truth to typed facts: what each kind of look would say at this moment."""
+
+from __future__ import annotations
+
+from kafka_self_healing.model.evidence import (
+    CheckResult,
+    DataDirFact,
+    Fact,
+    Family,
+    HostFact,
+    JvmFact,
+    Kind,
+    Outcome,
+    ProtocolFact,
+    QuorumFact,
+    ServiceFact,
+    VoterFact,
+)
+from kafka_self_healing.simulation.world import Node, Phase, World
+
+ORDER = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST)
+Reading = tuple[Outcome, Fact | None]
+
+_ALIVE = ProtocolFact()
+_OPEN_PHASES = frozenset({Phase.SERVING, Phase.STOPPING})
+_STATE = {
+    Phase.BOOTING: 0,
+    Phase.RECOVERING: 2,
+    Phase.WAITING: 1,
+    Phase.SERVING: 3,
+    Phase.STOPPING: 6,
+}
+_JVM = {phase: JvmFact(broker_state=state) for phase, state in _STATE.items()}
+_HOST_OK = HostFact(True, True, (), (DataDirFact("/var/lib/kafka", True, True, True),))
+_HOST_BARE = HostFact(True, True, (), (DataDirFact("/var/lib/kafka", False, False, True),))
+_HOST_SHUT = HostFact(False, False, (), (DataDirFact("/var/lib/kafka", True, True, True),))
+_NOT_LEADER = QuorumFact()
+SEGMENTS_A_SECOND = 200
+
+
+def looks_good(result: CheckResult) -> bool:
+    """Whether this one look shows nothing wrong; only for the rhythm of the eyes."""
+    if result.outcome is not Outcome.ANSWERED:
+        return False
+    fact = result.fact
+    return not isinstance(fact, ServiceFact) or fact.active == "active"
+
+
+class MachineFacts:
+    """Facts of the service manager, kept until something becomes true of the node."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[str, tuple[object, ServiceFact]] = {}
+
+    def service(self, node: Node) -> ServiceFact:
+        """Return what the service manager and /proc say."""
+        key = (node.version, node.lie)
+        known = self._known.get(node.id)
+        if known is None or known[0] != key:
+            known = self._known[node.id] = (key, _service(node))
+        return known[1]
+
+
+def _service(node: Node) -> ServiceFact:
+    unit = "masked" if node.masked else "enabled"
+    running = node.alive and not node.by_hand
+    held = node.alive
+    invocation: str | None = f"run-{node.run}"
+    if node.by_hand:
+        invocation = f"run-{node.run - 1}"
+    if node.lie is Family.MACHINE:
+        running = held = not node.alive
+    if running:
+        stopping = node.phase is Phase.STOPPING
+        return ServiceFact(
+            "deactivating" if stopping else "active",
+            "stop-sigterm" if stopping else "running",
+            "success", None, None, node.pid or 99, _letter(node), 0, unit, node.job,
+            node.stop_requested, node.tracer, held, node.host_lock, invocation,
+        )  # fmt: skip
+    clean = node.exit_status == 143
+    signal = node.signal if node.lie is not Family.MACHINE else 9
+    result = "signal" if signal else "success" if clean else "exit-code"
+    active = "inactive" if clean else "failed"
+    return ServiceFact(
+        active, "dead", result, node.exit_status, signal, 0, None, 0, unit, node.job,
+        node.stop_requested, node.tracer, held, node.host_lock, invocation,
+    )  # fmt: skip
+
+
+def _letter(node: Node) -> str:
+    if node.tracer:
+        return "t"
+    return "T" if node.frozen else "S"
+
+
+def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading:
+    """Return how a look of this kind at this node would end now, and what it would bring."""
+    if node.dark:
+        return Outcome.TIMED_OUT, None
+    if kind is Kind.SERVICE:
+        return Outcome.ANSWERED, machine.service(node)
+    if kind is Kind.HOST:
+        if node.lie is Family.MACHINE and Kind.JVM not in node.config.kinds:
+            return Outcome.ANSWERED, _HOST_SHUT
+        return Outcome.ANSWERED, _HOST_BARE if node.storage_missing else _HOST_OK
+    if node.lie is Family.OURS:
+        return Outcome.TIMED_OUT, None
+    if node.lie is Family.MACHINE and Kind.JVM not in node.config.kinds:
+        return Outcome.TIMED_OUT, None  # a filter that drops pings and the data port
+    if kind is Kind.JVM:
+        return _jvm(world, node)
+    door = node.phase in _OPEN_PHASES if node.config.is_broker else node.controller_up
+    if not door:
+        return Outcome.REFUSED, None
+    if kind is Kind.LISTENER:
+        return Outcome.ANSWERED, None
+    return (Outcome.TIMED_OUT, None) if node.frozen else (Outcome.ANSWERED, _ALIVE)
+
+
+def _jvm(world: World, node: Node) -> Reading:
+    if not node.alive:
+        return Outcome.REFUSED, None
+    if node.jmx_off or node.frozen:
+        return Outcome.TIMED_OUT, None
+    if node.phase is Phase.RECOVERING:
+        left = max(0.0, node.recovery_began + node.recovery_s - world.now)
+        logs, segments = int(left) // 5, int(left * SEGMENTS_A_SECOND) % (5 * SEGMENTS_A_SECOND)
+        return Outcome.ANSWERED, JvmFact(2, logs, segments)
+    return Outcome.ANSWERED, _JVM[node.phase]
+
+
+def peers(world: World, node: Node) -> Reading:
+    """Return a broker's metadata: who is listed, and all partitions."""
+    if node.dark or node.frozen or node.lie is Family.OURS:
+        return Outcome.TIMED_OUT, None
+    if node.phase not in _OPEN_PHASES:
+        return Outcome.REFUSED, None
+    if node.photo is not None:
+        return Outcome.ANSWERED, node.photo
+    hidden = frozenset(n.id for n in world.nodes.values() if n.lie is Family.THEIRS)
+    return Outcome.ANSWERED, world.replicas.fact(hidden)
+
+
+def quorum(world: World, node: Node) -> Reading:
+    """Return a controller's answer; only the leader has an account to give."""
+    if node.dark or node.frozen or node.lie is Family.OURS:
+        return Outcome.TIMED_OUT, None
+    if not node.controller_up:
+        return Outcome.REFUSED, None
+    if world.leader != node.id:
+        return Outcome.ANSWERED, _NOT_LEADER
+    now = world.now
+    fetch_ms = int(world.cluster.fetch_timeout_s * 1000)
+    now_ms = 1_000_000_000 + int(now * 1000)
+    voters = []
+    for voter in world.voters:
+        if voter.id == node.id:
+            last = now_ms
+        elif voter.votes and voter.lie is not Family.THEIRS:
+            last = now_ms - world.rng.randrange(20, 450)
+        elif voter.last_fetch >= world.leader_since and voter.lie is not Family.THEIRS:
+            last = 1_000_000_000 + int(voter.last_fetch * 1000)
+        else:
+            last = -1
+        voters.append(VoterFact(voter.id, last, last))
+    return Outcome.ANSWERED, QuorumFact(
+        node.id, world.epoch, fetch_ms, now_ms, tuple(voters), ()
+    )

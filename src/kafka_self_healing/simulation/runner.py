@@ -1,0 +1,171 @@
+"""Runs scenarios: the unchanged mind in the virtual world, judged; the same seed, the same run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from random import Random
+
+from kafka_self_healing.healing.memory import Memory, fold
+from kafka_self_healing.model.event import Decided, IncidentChanged, RequestChanged
+from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.simulation import faults
+from kafka_self_healing.simulation.agenda import Agenda
+from kafka_self_healing.simulation.eyes import Eyes
+from kafka_self_healing.simulation.hands import Hands
+from kafka_self_healing.simulation.harm import Tally
+from kafka_self_healing.simulation.invariants import Judge, Violation
+from kafka_self_healing.simulation.replicas import Replicas
+from kafka_self_healing.simulation.scenarios import Scenario, cluster_of, draw, topics_of
+from kafka_self_healing.simulation.shell import Shell
+from kafka_self_healing.simulation.striking import Stage
+from kafka_self_healing.simulation.world import World
+
+WATCH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActDone:
+    """One act as the world saw it begin (virtual seconds)."""
+
+    at_s: float
+    node: str
+    action: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to. `digest` names the whole journal; `timeline` has a line a change."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    metrics: tuple[tuple[str, int], ...]
+    acts: tuple[ActDone, ...]
+    turns: int
+    digest: str
+    timeline: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether no invariant was broken."""
+        return not self.violations
+
+    def metric(self, name: str) -> int:
+        """Return one harm metric: acts, needless, harmful, missed, overtaken."""
+        return dict(self.metrics)[name]
+
+
+def run(
+    seed: int, *, policy: Policy | None = None, horizon_s: float = 600.0, trace: bool = False
+) -> Outcome:
+    """Run the scenario of one seed. `policy`: another one than the default (mode is the seed's)."""
+    return play(draw(seed, horizon_s), policy=policy, trace=trace)
+
+
+def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = False) -> Outcome:
+    """Run one scenario. `trace` fills the timeline."""
+    stage = _set_up(scenario, replace(policy or Policy(), mode=scenario.mode))
+    agenda, judge, shell = stage.world.agenda, stage.judge, stage.shell
+    for fault in scenario.faults:
+        if not isinstance(fault, faults.NotCommissioned):
+            agenda.at(fault.at_s, stage.strike, fault)
+    _watch(judge, agenda)
+    stage.hint()
+    stage.eyes.begin()
+    shell.begin()
+    agenda.run(scenario.horizon_s)
+    judge.finish(shell.journal, shell.memory, lambda events: fold(Memory(), events))
+    text = "\n".join(f"{type(event).__name__} {event.at.mono_s:.6f}" for event in shell.journal)
+    acts = tuple(
+        ActDone(round(a.began.mono_s, 3), a.node, a.action, a.condition.value)
+        for a in judge.acts
+        if a.began is not None
+    )
+    return Outcome(
+        scenario.seed, tuple(judge.violations), _metrics(judge.tally), acts, shell.turns,
+        hashlib.sha256(text.encode()).hexdigest()[:16],
+        _timeline(stage) if trace else (),
+    )  # fmt: skip
+
+
+def _set_up(scenario: Scenario, policy: Policy) -> Stage:
+    rng = Random(scenario.seed * 7919 + 1)
+    agenda = Agenda()
+    cluster = cluster_of(scenario.shape)
+    missing = {f.target for f in scenario.faults if isinstance(f, faults.NotCommissioned)}
+    brokers = tuple(id_ for id_ in cluster.brokers if id_ not in missing)
+    replicas = Replicas(topics_of(scenario.shape, brokers), cluster.brokers)
+    world = World(cluster, replicas, agenda, rng)
+    for id_ in missing:
+        world.nodes[id_].commissioned = False
+    for node in world.nodes.values():
+        node.boot_s = rng.uniform(1.3, 4.0)
+    world.begin()
+    judge = Judge(world, policy)
+    shell = Shell(world, policy, judge)
+    eyes = Eyes(world, policy, rng, shell.see)
+    hands = Hands(world, rng, shell.report)
+    eyes.weather.loss = scenario.loss
+    shell.eyes, shell.hands, judge.eyes = eyes, hands, eyes
+    return Stage(world, eyes, hands, shell, judge)
+
+
+def _watch(judge: Judge, agenda: Agenda) -> None:
+    judge.watch()
+    agenda.after(WATCH_S, _watch, judge, agenda)
+
+
+def _metrics(tally: Tally) -> tuple[tuple[str, int], ...]:
+    return (
+        ("acts", tally.acts),
+        ("needless", tally.needless),
+        ("harmful", tally.harmful),
+        ("missed", tally.missed),
+        ("overtaken", tally.overtaken),
+    )
+
+
+def _timeline(stage: Stage) -> tuple[str, ...]:
+    lines = list(stage.lines)
+    for event in stage.shell.journal:
+        at = f"{event.at.mono_s:7.2f}"
+        match event:
+            case IncidentChanged(incident=incident, what=what):
+                where = ",".join(incident.nodes) or incident.subject
+                lines.append(f"{at} incident {incident.id} {where}: {what}")
+            case RequestChanged(request=request):
+                text = f"{request.id} {request.action} on {request.node}: {request.state.value}"
+                lines.append(f"{at} request  {text} {request.reason}".rstrip())
+            case Decided(node=node, answer=answer, action=action, reasons=reasons):
+                why = ", ".join(verdict.reason for verdict in reasons)
+                lines.append(f"{at} decided  {answer.value} {action} on {node} {why}".rstrip())
+            case _:
+                lines.append(f"{at} event    {type(event).__name__}")
+    lines += [f"{v.at_s:7.2f} BROKEN   {v.code}: {v.text}" for v in stage.judge.violations]
+    return tuple(sorted(lines, key=lambda line: float(line.split(maxsplit=1)[0])))
+
+
+def simulate(seeds: Iterable[int], write: Callable[[str], None]) -> bool:
+    """Run seeds, write a summary, and the timeline of each that fails. True: none failed."""
+    count, failed, totals = 0, 0, dict.fromkeys(("acts", "needless", "harmful", "overtaken"), 0)
+    for seed in seeds:
+        outcome = run(seed)
+        count += 1
+        for name in totals:
+            totals[name] += outcome.metric(name)
+        if not outcome.good:
+            failed += 1
+            write(f"seed {seed}: {len(outcome.violations)} invariants broken\n")
+            write(timeline(seed) + "\n")
+    figures = ", ".join(f"{value} {name}" for name, value in totals.items())
+    write(f"{count} scenarios, {failed} with a broken invariant; {figures}\n")
+    return failed == 0
+
+
+def timeline(seed: int) -> str:
+    """Return the timeline of one seed, a line a change, with its scenario at the top."""
+    scenario = draw(seed)
+    head = f"seed {seed}: {scenario.shape}, loss {scenario.loss:g}, mode {scenario.mode.value}"
+    return "\n".join((head, *play(scenario, trace=True).timeline))

@@ -1,0 +1,249 @@
+"""A scenario: the cluster, its weather, its faults. Drawn from a seed, or written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.evidence import Family, Kind
+from kafka_self_healing.model.node import Cluster, NodeConfig, Role
+from kafka_self_healing.model.policy import Mode
+from kafka_self_healing.simulation import faults
+from kafka_self_healing.simulation.replicas import Partition, Topic
+
+ALL_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
+FIRST_FAULT_S = 45.0
+CALM_AT_THE_END_S = 300.0
+NAME = "sim"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many nodes of which role, what is watched, and what the topics are like.
+
+    `combined` nodes are broker and voter. `rf`, `min_isr` of ordinary topics; `unclean` adds one
+    that may elect a stale leader.
+    """
+
+    combined: int = 3
+    controllers: int = 0
+    brokers: int = 0
+    session_s: float = 9.0
+    kinds: frozenset[Kind] = ALL_KINDS
+    rf: int = 3
+    min_isr: int = 2
+    unclean: bool = False
+    topics: int = 3
+    partitions: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that a run is made of; the same scenario, the same run."""
+
+    seed: int
+    shape: Shape
+    faults: tuple[faults.Fault, ...] = ()
+    loss: float = 0.0
+    mode: Mode = Mode.AUTO
+    horizon_s: float = 600.0
+
+
+def cluster_of(shape: Shape) -> Cluster:
+    """Return the inventory: controllers c1…, combined nodes and brokers 1…"""
+    nodes: dict[str, NodeConfig] = {}
+    for i in range(shape.controllers):
+        id_ = f"{100 + i}"
+        nodes[id_] = NodeConfig(
+            id_, frozenset({Role.CONTROLLER}), controller_port=9093, kinds=shape.kinds
+        )
+    roles = frozenset({Role.BROKER, Role.CONTROLLER})
+    for i in range(shape.combined + shape.brokers):
+        mine = roles if i < shape.combined else frozenset({Role.BROKER})
+        id_ = f"{i + 1}"
+        nodes[id_] = NodeConfig(
+            id_, mine, kafka_port=9092, controller_port=9093, kinds=shape.kinds
+        )
+    return Cluster(NAME, nodes=nodes, session_timeout_s=shape.session_s)
+
+
+def topics_of(shape: Shape, brokers: tuple[str, ...]) -> list[Topic]:
+    """Return topics whose partitions go round the brokers, like Kafka's own assignment."""
+    topics: list[Topic] = []
+    for t in range(shape.topics):
+        topic = Topic(f"t{t}", shape.min_isr, unclean=shape.unclean and t == 0)
+        rf = min(shape.rf, len(brokers))
+        for p in range(shape.partitions):
+            replicas = tuple(brokers[(t + p + r) % len(brokers)] for r in range(rf))
+            topic.partitions.append(Partition(topic, p, replicas, list(replicas), replicas[0]))
+        topics.append(topic)
+    return topics
+
+
+def draw(seed: int, horizon_s: float = 600.0) -> Scenario:
+    """Draw a scenario. The last minutes are free of new faults, so that all can settle."""
+    rng = Random(seed)
+    shape = _shape(rng)
+    names = tuple(cluster_of(shape).nodes)
+    count = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
+    end = max(FIRST_FAULT_S, horizon_s - CALM_AT_THE_END_S)
+    draft: list[faults.Fault] = []
+    if count and rng.random() < 0.06 and len(names) > 3:
+        draft.append(faults.NotCommissioned(names[-1]))
+    for _ in range(count):
+        at = round(rng.uniform(FIRST_FAULT_S if rng.random() < 0.95 else 0.5, end), 2)
+        draft.extend(_fault(rng, shape, names, at))
+    draft.sort(key=lambda fault: fault.at_s)
+    mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
+    loss = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
+    return Scenario(seed, shape, tuple(draft), loss, mode, horizon_s)
+
+
+def _shape(rng: Random) -> Shape:
+    kind = rng.random()
+    if kind < 0.45:
+        combined, controllers, brokers = rng.choice((3, 3, 5)), 0, rng.choice((0, 0, 1, 3))
+    elif kind < 0.9:
+        combined, controllers, brokers = 0, 3, rng.choice((3, 4, 6))
+    else:
+        combined, controllers, brokers = 0, 5, rng.choice((3, 4))
+    kinds = ALL_KINDS
+    if rng.random() < 0.15:
+        kinds = ALL_KINDS - {rng.choice((Kind.JVM, Kind.JVM, Kind.HOST))}
+    return Shape(
+        combined,
+        controllers,
+        brokers,
+        session_s=rng.choice((9.0, 9.0, 9.0, 3.0, 18.0)),
+        kinds=kinds,
+        rf=rng.choice((3, 3, 3, 2)),
+        min_isr=rng.choice((2, 2, 1)),
+        unclean=rng.random() < 0.2,
+        topics=rng.choice((1, 2, 4)),
+        partitions=rng.choice((2, 4, 6)),
+    )
+
+
+Names = tuple[str, ...]
+Maker = Callable[[Random, Shape, Names, float], list[faults.Fault]]
+
+
+def _fault(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    makers = tuple(maker for maker, _ in MAKERS)
+    (maker,) = rng.choices(makers, weights=[weight for _, weight in MAKERS])
+    return maker(rng, shape, names, at)
+
+
+def _crash(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    slow = rng.uniform(10.0, 80.0) if rng.random() < 0.2 else 0.0
+    young = rng.choice((3.0, 25.0, 90.0)) if rng.random() < 0.15 else None
+    found: list[faults.Fault] = [faults.Crash(at, rng.choice(names), slow, young)]
+    if rng.random() < 0.3:
+        found.append(faults.Crash(at + rng.uniform(0.0, 40.0), rng.choice(names)))
+    if rng.random() < 0.15:
+        found.append(faults.StartedBySomebody(at + rng.uniform(0.5, 6.0), names[0]))
+    return found
+
+
+def _hang(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    for_s = rng.choice((4.0, 8.0, 10.0, 12.0, 20.0)) if rng.random() < 0.35 else None
+    young = 5.0 if rng.random() < 0.15 else None
+    found: list[faults.Fault] = [faults.Hang(at, rng.choice(names), for_s, young)]
+    if rng.random() < 0.25:
+        found.append(faults.Hang(at + rng.uniform(0.0, 150.0), rng.choice(names)))
+    return found
+
+
+def _operator(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    node = rng.choice(names)
+    pick = rng.random()
+    if pick < 0.3:
+        back = rng.uniform(10.0, 90.0) if rng.random() < 0.5 else None
+        return [faults.OperatorStop(at, node, rng.random() < 0.3, back)]
+    if pick < 0.5:
+        return [faults.Terminate(at, node)]
+    if pick < 0.6:
+        return [faults.StartedByHand(at, node)]
+    if pick < 0.8:
+        hold = rng.uniform(20.0, 120.0)
+        return [
+            faults.Says(at, Order.PAUSE),
+            faults.Crash(at + rng.uniform(-3.0, 10.0), node),
+            faults.Says(at + hold, Order.RESUME),
+        ]
+    hold = rng.uniform(20.0, 120.0)
+    return [
+        faults.Says(at, Order.MAINTENANCE, node),
+        faults.Crash(at + rng.uniform(-3.0, 10.0), node),
+        faults.Says(at + hold, Order.MAINTENANCE_END, node),
+    ]
+
+
+def _sight(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    for_s = rng.uniform(15.0, 120.0)
+    pick = rng.random()
+    if pick < 0.3:
+        count = rng.choice((1, 1, 2, len(names)))
+        return [faults.CutHealer(at, tuple(rng.sample(names, min(count, len(names)))), for_s)]
+    if pick < 0.5:
+        return [faults.BadWeather(at, for_s, rng.choice((0.1, 0.3, 0.6)), rng.choice((0.0, 2.0)))]
+    if pick < 0.65:
+        return [faults.BadWeather(at, for_s, 0.0, rng.choice((1.0, 3.0)))]
+    if pick < 0.75:
+        return [faults.JmxOff(at, rng.choice(names), for_s)]
+    return [faults.Lie(at, rng.choice(names), rng.choice(tuple(Family)), for_s)]
+
+
+def _cluster(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    voters = cluster_of(shape).voters
+    pick = rng.random()
+    if pick < 0.5:
+        return [faults.QuorumLoss(at, tuple(rng.sample(voters, len(voters) // 2 + 1)))]
+    if pick < 0.75:
+        return [faults.Isolate(at, rng.choice(names), rng.uniform(10.0, 90.0))]
+    return [faults.PowerCut(at, rng.choice(names), rng.uniform(20.0, 100.0))]
+
+
+def _machine(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    node = rng.choice(names)
+    pick = rng.random()
+    if pick < 0.3:
+        return [faults.StorageMissing(at, node), faults.Crash(at, node)]
+    what = rng.choice(("job", "host_lock", "tracer"))
+    hold = rng.choice((None, 30.0, 90.0))
+    return [faults.ForeignWork(at, node, what, hold), faults.Crash(at + 2.0, node)]
+
+
+def _healer(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+    node = rng.choice(names)
+    pick = rng.random()
+    if pick < 0.35:
+        blow = faults.HealerCrash(at - 1.0, rng.uniform(0.5, 30.0), True, rng.random() < 0.5)
+        trouble = faults.Crash(at, node) if rng.random() < 0.5 else faults.Hang(at, node)
+        return [blow, trouble]
+    if pick < 0.5:
+        return [faults.HealerCrash(at, rng.uniform(0.5, 30.0)), *_crash(rng, shape, names, at)]
+    if pick < 0.65:
+        step = rng.choice((-3600.0, 3600.0, 30.0, 90.0))
+        return [faults.ClockStep(at, step), *_crash(rng, shape, names, at - rng.uniform(0, 3))]
+    if pick < 0.75:
+        return [faults.Suspend(at, rng.choice((5.0, 40.0, 100.0)))]
+    if pick < 0.85:
+        return [faults.LeaseLost(at, rng.uniform(5.0, 60.0)), faults.Crash(at + 2.0, node)]
+    return [
+        faults.Clumsy(at, 100.0, rng.choice((0.0, 0.5)), rng.choice((0.3, 0.5))),
+        *_crash(rng, shape, names, at + 1.0),
+    ]
+
+
+MAKERS: tuple[tuple[Maker, int], ...] = (
+    (_crash, 30),
+    (_hang, 16),
+    (_operator, 14),
+    (_sight, 14),
+    (_cluster, 12),
+    (_machine, 6),
+    (_healer, 14),
+)

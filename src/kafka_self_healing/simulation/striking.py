@@ -1,0 +1,184 @@
+"""Faults strike: each one turned into changes of the truth, of the eyes, or of the healer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kafka_self_healing.model.control import OperatorCommand, Order
+from kafka_self_healing.simulation import faults
+from kafka_self_healing.simulation.eyes import Eyes
+from kafka_self_healing.simulation.hands import Hands
+from kafka_self_healing.simulation.invariants import Judge
+from kafka_self_healing.simulation.shell import Shell
+from kafka_self_healing.simulation.world import Node, World
+
+CLOCK_FROZEN_STEP_S = 60.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """All that takes part in one scenario."""
+
+    world: World
+    eyes: Eyes
+    hands: Hands
+    shell: Shell
+    judge: Judge
+    lines: list[str] = field(default_factory=list)
+
+    def strike(self, fault: faults.Fault) -> None:
+        """Let a fault happen now."""
+        self.lines.append(f"{self.world.now:7.2f} fault    {fault}")
+        self.judge.last_change = self.world.now
+        target = getattr(fault, "target", "")
+        node = self.world.nodes.get(target)
+        if isinstance(fault, faults.Says):
+            self._say(fault.order, fault.target)
+        elif node is not None:
+            self._strike_node(fault, node)
+        else:
+            self._strike_many(fault)
+        self._hint()
+
+    def hint(self) -> None:
+        """Tell the eyes whose connections have just been closed."""
+        self._hint()
+        self.world.agenda.after(0.05, self.hint)
+
+    def _hint(self) -> None:
+        closed, self.world.closed = self.world.closed, []
+        for id_ in closed:
+            if not self.world.nodes[id_].dark:
+                self.eyes.look((id_,), hint=True)
+
+    def _later(self, seconds: float, node: Node, name: str, value: object) -> None:
+        self.world.agenda.after(seconds, self._set, node, name, value)
+
+    def _set(self, node: Node, name: str, value: object) -> None:
+        setattr(node, name, value)
+        self.world.touch(node)
+
+    def _strike_node(self, fault: faults.Fault, node: Node) -> None:
+        world = self.world
+        match fault:
+            case faults.Crash():
+                node.recovery_s, node.dies_after_s = fault.recovery_s, fault.dies_after_s
+                world.end(node, signal=9)
+            case faults.Hang():
+                node.dies_after_s = fault.dies_after_s
+                world.freeze(node)
+                if fault.for_s is not None:
+                    world.agenda.after(fault.for_s, self._thaw, node, node.run)
+            case faults.OperatorStop():
+                world.stop(node, requested=True)
+                node.masked = fault.then_masks
+                if fault.started_again_after_s is not None:
+                    world.agenda.after(fault.started_again_after_s, self._start, node)
+            case faults.Terminate():
+                world.stop(node, requested=False)
+            case faults.StartedByHand():
+                world.end(node, signal=9)
+                world.start(node, by_hand=True)
+            case faults.StartedBySomebody():
+                self._start(node)
+            case faults.Isolate():
+                world.isolate(node)
+                world.agenda.after(fault.for_s, world.rejoin_network, node)
+            case faults.PowerCut():
+                world.end(node, signal=9)
+                self._set(node, "dark", value=True)
+                self._later(fault.for_s, node, "dark", value=False)
+            case faults.JmxOff():
+                node.jmx_off = True
+                self._later(fault.for_s, node, "jmx_off", value=False)
+            case faults.Lie():
+                node.lie = fault.family
+                world.touch(node)
+                self._later(fault.for_s, node, "lie", None)
+            case faults.StorageMissing():
+                self._set(node, "storage_missing", value=True)
+            case faults.ForeignWork():
+                self._foreign_work(fault, node)
+            case _:
+                pass
+
+    def _thaw(self, node: Node, run: int) -> None:
+        if node.run == run:
+            self.world.thaw(node)
+
+    def _start(self, node: Node) -> None:
+        self.world.start(node)
+
+    def _foreign_work(self, fault: faults.ForeignWork, node: Node) -> None:
+        value: object = 4711 if fault.what == "tracer" else "somebody's"
+        none: object = 0 if fault.what == "tracer" else ""
+        if fault.what == "tracer":
+            self.world.freeze(node)
+        self._set(node, fault.what, value)
+        if fault.for_s is not None:
+            self._later(fault.for_s, node, fault.what, none)
+
+    def _strike_many(self, fault: faults.Fault) -> None:
+        world, agenda = self.world, self.world.agenda
+        match fault:
+            case faults.CutHealer(targets=targets, for_s=for_s):
+                for id_ in targets:
+                    self._set(world.nodes[id_], "dark", value=True)
+                    self._later(for_s, world.nodes[id_], "dark", value=False)
+            case faults.QuorumLoss(targets=targets):
+                for id_ in targets:
+                    world.end(world.nodes[id_], signal=9)
+            case faults.BadWeather():
+                self.eyes.weather.loss, self.eyes.weather.delay_s = fault.loss, fault.delay_s
+                agenda.after(fault.for_s, self._fair)
+            case faults.Clumsy():
+                self.hands.grip.fails, self.hands.grip.unknown = fault.fails, fault.unknown
+                agenda.after(fault.for_s, self._deft)
+            case faults.ClockStep():
+                self.shell.clock_offset += fault.by_s
+                if abs(fault.by_s) > CLOCK_FROZEN_STEP_S:
+                    self.judge.stepped_at = world.now
+            case faults.Suspend():
+                self.shell.suspend(fault.for_s)
+                agenda.after(fault.for_s, self._awake)
+            case faults.LeaseLost():
+                self._lease(held=False)
+                agenda.after(fault.for_s, self._lease_back)
+            case faults.HealerCrash():
+                if fault.in_act:
+                    self.shell.dies_in_act = (fault.down_s, fault.finish)
+                else:
+                    self.shell.die(fault.down_s, finish=fault.finish)
+            case _:
+                pass
+
+    def _fair(self) -> None:
+        self.eyes.weather.loss = self.eyes.weather.delay_s = 0.0
+
+    def _deft(self) -> None:
+        self.hands.grip.fails = self.hands.grip.unknown = 0.0
+
+    def _awake(self) -> None:
+        self.judge.blind_since = self.world.now
+
+    def _lease(self, *, held: bool) -> None:
+        self.judge.lease = held
+        self.shell.hold_lease(held=held)
+
+    def _lease_back(self) -> None:
+        self._lease(held=True)
+        self.judge.blind_since = self.world.now
+
+    def _say(self, order: Order, target: str) -> None:
+        if order in {Order.ACK, Order.APPROVE}:
+            found = [i for i in self.judge.record.incidents.values() if i.subject == target]
+            if not found:
+                return
+            if order is Order.ACK:
+                self.world.excused.add(target)
+            target = found[0].id
+        elif order is Order.MAINTENANCE:
+            self.world.excused.add(target)
+        elif order is Order.MAINTENANCE_END:
+            self.world.excused.discard(target)
+        self.shell.hear(OperatorCommand(order, "an operator", "in the simulation", target))
