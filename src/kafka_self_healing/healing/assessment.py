@@ -185,7 +185,8 @@ def _own_standing(view: View, node: NodeConfig, policy: Policy, now: Instant) ->
     jvm = jvm if isinstance(jvm, JvmFact) else None
     jvm_silent = None
     if Kind.JVM in node.kinds and jvm_track is not None:
-        jvm_silent = jvm_track.result.outcome is not Outcome.ANSWERED
+        # Whatever refuses our credentials lives.
+        jvm_silent = jvm_track.result.outcome in UNANSWERED | {Outcome.REFUSED}
     silent_looks = _silent_looks(protocol)
     host_closed = _unanswered(listener) and _host_unreachable(tracks.get(Kind.HOST))
     jvm_gone = Kind.JVM not in node.kinds or jvm_silent is True

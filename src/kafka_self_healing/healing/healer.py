@@ -22,6 +22,7 @@ from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import (
+    ActClass,
     ActOutcome,
     RecoveryResult,
     RequestState,
@@ -73,7 +74,7 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
         _take(turn, said)
     turn.view = settle(turn.view, policy, now)
     cluster = assess(turn.view, policy, now)
-    turn.view = update_windows(cluster, policy, _away(turn.memory))
+    turn.view = update_windows(cluster, policy, _away(turn.memory, now), _ours(turn.memory))
     cluster = replace(cluster, view=turn.view)
     remember(turn, cluster)
     found = diagnose(cluster, turn.memory, policy)
@@ -97,9 +98,16 @@ def _of_nodes(found: Sequence[tuple[str, Diagnosis]]) -> dict[NodeId, Diagnosis]
     }
 
 
-def _away(memory: Memory) -> frozenset[NodeId]:
+def _away(memory: Memory, now: Instant) -> frozenset[NodeId]:
     """Nodes that never count for a storm: in maintenance."""
-    return frozenset(s.target for s in memory.switches if s.order is Order.MAINTENANCE)
+    switches = (s for s in memory.switches if s.order is Order.MAINTENANCE and s.holds(now))
+    return frozenset(switch.target for switch in switches)
+
+
+def _ours(memory: Memory) -> frozenset[NodeId]:
+    """Nodes that are stopping because of us: a RESTART is open, or a start is owed."""
+    restarts = (r.node for r in memory.requests.values() if r.act_class is not ActClass.START)
+    return frozenset(restarts) | frozenset(memory.owed_starts)
 
 
 def _take(turn: Turn, said: Input) -> None:

@@ -184,7 +184,8 @@ def _answered_since(turn: Turn, incident: Incident, node: Standing) -> bool:
 def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     node = cluster.nodes.get(incident.subject)
     if node is None or incident.condition is Condition.PROBE_MISCONFIGURED:
-        close(turn, incident, "cleared")
+        if node is not None or _known_over(cluster, incident.condition):
+            close(turn, incident, "cleared")
         return
     if turn.memory.open_request(incident.subject) is not None:
         return
@@ -196,6 +197,15 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
             close(turn, incident, "cleared")
     elif node.ok is True and looks >= turn.policy.clear_looks:
         close(turn, incident, "cleared")
+
+
+def _known_over(cluster: ClusterView, condition: Condition) -> bool:
+    """Whether a trouble of the whole cluster is over, rather than out of our sight."""
+    if condition is Condition.QUORUM_LOST:
+        return cluster.quorum is Quorum.LED
+    if condition in {Condition.UNDER_REPLICATED, Condition.PROBE_MISCONFIGURED}:
+        return cluster.witness.readable
+    return True
 
 
 def close(turn: Turn, incident: Incident, how: str) -> None:

@@ -28,6 +28,9 @@ ORDER_GUARDS = frozenset({"start_order", "controller_last"})
 STANDING_REASONS = frozenset({"observe", "paused", "in_maintenance", "no_lease", "needs_approval"})
 """Refusals that somebody chose; they are told with the failure, not as an escalation."""
 
+DRAFT = "draft"
+"""The id of an act that is not proposed; several drafts of one turn must not share a real one."""
+
 
 def plan(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> None:
     """Propose, permit or refuse an act for every node whose condition asks for one."""
@@ -92,7 +95,7 @@ def draft(turn: Turn, node: Standing, diagnosis: Diagnosis, incident: Incident) 
     limit = ladder[min(rung, len(ladder) - 1)].limit_s if ladder else 0.0
     service = node.service
     return RecoveryRequest(
-        id=turn.new_id("act"),
+        id=DRAFT,
         incident=incident.id,
         node=node.id,
         action=action,
@@ -146,7 +149,13 @@ def _question(
 
 
 def _proposed_at(turn: Turn, request: RecoveryRequest) -> float | None:
-    return request.proposed.mono_s if request.id in turn.memory.requests else None
+    return request.proposed.mono_s if _is_proposed(turn, request) else None
+
+
+def _is_proposed(turn: Turn, request: RecoveryRequest) -> bool:
+    """A draft has the next free id, which another node's proposal of this turn may have taken."""
+    known = turn.memory.requests.get(request.id)
+    return known is not None and known.node == request.node
 
 
 def _blocked(question: Question) -> bool:
@@ -164,7 +173,7 @@ def _decide(turn: Turn, question: Question) -> None:
     request = question.request
     verdicts = judge(question, asked(request.act_class))
     blocking = [verdict for verdict in verdicts if verdict.blocking]
-    proposed = request.id in turn.memory.requests
+    proposed = _is_proposed(turn, request)
     if not blocking and proposed:
         _act(turn, question, verdicts)
     elif not blocking:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kafka_self_healing.healing.replicas import Digest, digest
@@ -15,6 +15,7 @@ from kafka_self_healing.model.evidence import (
     Outcome,
     PeersFact,
     QuorumFact,
+    ServiceFact,
 )
 from kafka_self_healing.model.health import NodeStatus, Track, is_good
 from kafka_self_healing.model.node import Cluster, NodeId
@@ -22,6 +23,12 @@ from kafka_self_healing.model.policy import Policy
 
 LONG_AGO_S = 1.0e6
 """How far back a warm replay puts the onset of what its first lines show (seconds)."""
+
+LOOKS_LONG_AGO = 99
+"""How many looks of a long past such a first line stands for."""
+
+STUCK_STATE = "D"
+"""The process state in which no signal is delivered: it waits for a disk."""
 
 WARM_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
 """Kinds of which every target must have answered or timed out before a round is complete."""
@@ -113,6 +120,8 @@ class View:
     storm_joined: float | None = None
     recoveries: Mapping[NodeId, Recovery] = field(default_factory=dict)
     runs: Mapping[NodeId, Run] = field(default_factory=dict)
+    stuck_looks: Mapping[NodeId, int] = field(default_factory=dict)
+    stops_seen: frozenset[NodeId] = frozenset()
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:
@@ -153,7 +162,7 @@ def speaker(result: CheckResult, cluster: Cluster) -> NodeId:
     return result.observer
 
 
-def hear(view: View, results: Iterable[CheckResult], policy: Policy) -> View:
+def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
     """Fold new looks into the view."""
     statuses: dict[NodeId, NodeStatus] | None = None
     witnesses: dict[NodeId, Witness] | None = None
@@ -184,13 +193,33 @@ def hear(view: View, results: Iterable[CheckResult], policy: Policy) -> View:
         statuses=view.statuses if statuses is None else statuses,
         witnesses=view.witnesses if witnesses is None else witnesses,
         quorum=view.quorum if quorum is None else quorum,
+        stuck_looks=_stuck_looks(view, results, backdate),
         backdate_until=backdate,
     )
 
 
+def _stuck_looks(
+    view: View, results: Sequence[CheckResult], backdate: float | None
+) -> Mapping[NodeId, int]:
+    """Count each node's looks in a row that show its process in state D."""
+    counts = dict(view.stuck_looks)
+    for result in results:
+        if not isinstance(result.fact, ServiceFact):
+            continue
+        if result.fact.process_state != STUCK_STATE:
+            counts.pop(result.subject, None)
+            continue
+        unseen = result.subject not in counts and view.track(result.subject, Kind.SERVICE) is None
+        long_ago = unseen and backdate is not None and result.ended <= backdate
+        counts[result.subject] = counts.get(result.subject, 0) + (LOOKS_LONG_AGO if long_ago else 1)
+    return view.stuck_looks if counts == view.stuck_looks else counts
+
+
 def _first(result: CheckResult, backdate: float | None) -> Track:
     if backdate is not None and result.ended <= backdate:
-        return Track(result, is_good(result), result.ended - LONG_AGO_S, streak=99, looks=99)
+        return Track(
+            result, is_good(result), result.ended - LONG_AGO_S, LOOKS_LONG_AGO, LOOKS_LONG_AGO
+        )
     return Track(result, is_good(result), result.ended)
 
 

@@ -16,10 +16,13 @@ SEGMENT_WEIGHT = 1_000_000
 """One log left counts more than all segments: segments start anew with each log."""
 
 
-def update_windows(cluster: ClusterView, policy: Policy, away: frozenset[NodeId]) -> View:
+def update_windows(
+    cluster: ClusterView, policy: Policy, away: frozenset[NodeId], ours: frozenset[NodeId]
+) -> View:
     """Return the view with its windows as of this turn.
 
-    `away`: nodes in maintenance or stopped; they never count for a storm.
+    `away`: nodes in maintenance; they never count for a storm. `ours`: nodes that we may be
+    stopping ourselves.
     """
     view, now = cluster.view, cluster.now
     ok_since = _held(view.ok_since, cluster, lambda node: node.ok)
@@ -35,6 +38,7 @@ def update_windows(cluster: ClusterView, policy: Policy, away: frozenset[NodeId]
         sick_before_us=before_us,
         recoveries=_recoveries(cluster),
         runs=_runs(cluster),
+        stops_seen=_stops_seen(cluster, ours),
     )
     return _storm(view, cluster, policy)
 
@@ -170,6 +174,17 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
             if after != run:
                 changed[id_] = after
     return {**known, **changed} if changed else known
+
+
+def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[NodeId]:
+    """Follow who was seen on its way down: somebody asked for that, whatever it ends with."""
+    seen = set(cluster.view.stops_seen)
+    for id_, node in cluster.nodes.items():
+        if node.process is Process.DEACTIVATING and id_ not in ours:
+            seen.add(id_)
+        elif node.process not in {Process.ENDED, Process.DEACTIVATING, Process.UNKNOWN}:
+            seen.discard(id_)
+    return cluster.view.stops_seen if seen == cluster.view.stops_seen else frozenset(seen)
 
 
 def _progressed(known: Recovery | None, left: int, at: float) -> Recovery:

@@ -49,11 +49,11 @@ def _dark_since(node: Standing, view: ClusterView) -> float:
 def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
     """Something answers, but our probe is not set up for it: the node lives."""
     status = view.view.statuses.get(node.id)
-    bad = [
-        track
-        for track in (status.tracks.values() if status else ())
-        if track.result.outcome in MISCONFIGURED
-    ]
+    tracks = list(status.tracks.values()) if status else []
+    witness, quorum = view.view.witnesses.get(node.id), view.view.quorum.get(node.id)
+    tracks += [witness.track] if witness else []
+    tracks += [quorum] if quorum else []
+    bad = [track for track in tracks if track.result.outcome in MISCONFIGURED]
     if not bad:
         return None
     confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
@@ -94,7 +94,7 @@ def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
     if track is None or node.process in {Process.ENDED, Process.ACTIVATING}:
         return None
     recent = [at for at in track.changes if view.now.mono_s - at <= policy.flap_window_s]
-    if len(recent) < policy.flap_changes or _explained(node.id, memory):
+    if len(recent) < policy.flap_changes or _explained(node.id, view, memory, policy):
         return None
     text = f"{len(recent)} changes between good and failing looks in {policy.flap_window_s:g} s"
     return Diagnosis(
@@ -102,11 +102,15 @@ def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
     )
 
 
-def _explained(node: str, memory: Memory) -> bool:
-    """Whether another incident of this node, or an act of ours, explains the changes."""
+def _explained(node: str, view: ClusterView, memory: Memory, policy: Policy) -> bool:
+    """Whether another incident of this node, or a late act of ours, explains the changes."""
     incident = memory.incident_of(node)
-    return (incident is not None and incident.condition is not Condition.FLAPPING) or any(
-        act.node == node for act in memory.acts
+    if incident is not None and incident.condition is not Condition.FLAPPING:
+        return True
+    return any(
+        act.node == node
+        and (act.ended is None or view.now.since(act.ended) <= policy.flap_window_s)
+        for act in memory.acts
     )
 
 

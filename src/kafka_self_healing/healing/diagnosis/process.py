@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kafka_self_healing.healing.assessment import RUNNING_STATE, ClusterView, Process, Standing
 from kafka_self_healing.healing.diagnosis.words import age, look_words, service_words
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.healing.view import Recovery
+from kafka_self_healing.healing.view import STUCK_STATE, Recovery
 from kafka_self_healing.healing.windows import SEGMENT_WEIGHT, remaining_s
 from kafka_self_healing.model.evidence import Family, Kind, ServiceFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
@@ -15,15 +17,18 @@ from kafka_self_healing.model.recovery import ActClass
 SIGTERM_EXIT = 143
 CLEAN_EXITS = frozenset({0, SIGTERM_EXIT})
 TERM_SIGNALS = frozenset({15, "15", "TERM", "SIGTERM"})
+OPEN_END = frozenset({"exit-code", "signal"})
+"""Results of which the number behind them matters: without it, it may have been a SIGTERM."""
+
 SHUTDOWN_STATES = frozenset({6, 7})
-STUCK_STATE = "D"
 
 
 def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
     """The service manager says that the process has ended: why, and is it proven?"""
     if node.process is not Process.ENDED or node.service is None:
         return None
-    condition, why = end_reason(node.service, ours=node.id in memory.owed_starts)
+    ours = node.id in memory.owed_starts
+    condition, why = end_reason(node.service, ours=ours, asked=node.id in view.view.stops_seen)
     evidence = (service_words(view, node), *_closed_doors(node, view), why)
     if condition is Condition.STOPPED_BY_OPERATOR:
         return Diagnosis(condition, (node.id,), evidence, confirmed=True)
@@ -52,14 +57,19 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
     )
 
 
-def end_reason(service: ServiceFact, *, ours: bool) -> tuple[Condition, str]:
-    """Tell a crash from a stop on purpose, and from a stop by nobody knows whom."""
+def end_reason(service: ServiceFact, *, ours: bool, asked: bool) -> tuple[Condition, str]:
+    """Tell a crash from a stop on purpose, and from a stop by nobody knows whom.
+
+    `ours`: a stop of ours may have ended it; `asked`: it was seen on its way down before.
+    """
     if service.unit_file == "masked":
         return Condition.STOPPED_BY_OPERATOR, "the unit is masked"
     if ours:
         return Condition.PROCESS_GONE, "its stop may be ours: a restart of ours was not finished"
     if service.stop_requested is True:
         return Condition.STOPPED_BY_OPERATOR, "a stop was requested"
+    if asked:
+        return Condition.STOPPED_BY_OPERATOR, "it was seen stopping before it ended"
     if service.stop_requested is None:
         return (
             Condition.STOPPED_BY_OPERATOR,
@@ -70,6 +80,8 @@ def end_reason(service: ServiceFact, *, ours: bool) -> tuple[Condition, str]:
         return Condition.TERMINATED, "it ended as on SIGTERM, but no stop was requested"
     if service.result == "success":
         return Condition.TERMINATED, "it ended with success, but no stop was requested"
+    if service.exit_status is None and service.signal in {None, ""} and service.result in OPEN_END:
+        return Condition.TERMINATED, "how it ended cannot be read; it may have been SIGTERM"
     if not reason_known(service):
         return Condition.PROCESS_GONE, "nothing says why it ended"
     return Condition.PROCESS_GONE, "no stop was requested"
@@ -135,13 +147,17 @@ def hung(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> D
         evidence.append(f"process state {service.process_state}")
     evidence.append(dropped_words(node))
     if service is not None and service.process_state == STUCK_STATE:
-        waiting = "" if node.silent_looks >= policy.silent_looks else "three looks in state D"
+        stuck = min(node.silent_looks, view.view.stuck_looks.get(node.id, 0))
+        waiting = "" if stuck >= policy.silent_looks else f"{stuck} of 3 looks in state D"
         return Diagnosis(Condition.STORAGE_HUNG, (node.id,), tuple(evidence), not waiting, waiting)
     waiting = ""
     if not node.silent:
         waiting = f"{node.silent_looks} of {policy.silent_looks} silent looks"
     elif node.dropped is not True:
         waiting = "the others have not dropped it"
+        stands = _silent_but_counted(node, view, policy)
+        if stands is not None:
+            return replace(stands, evidence=(*evidence, waiting))
     families = {Family.OURS, Family.MACHINE} | ({Family.THEIRS} if node.dropped else set())
     return Diagnosis(
         Condition.PROCESS_HUNG,
@@ -151,6 +167,15 @@ def hung(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> D
         waiting,
         frozenset(families),
     )
+
+
+def _silent_but_counted(node: Standing, view: ClusterView, policy: Policy) -> Diagnosis | None:
+    """Silent to us for longer than two sessions, and still not dropped: a person has to look."""
+    track = view.view.track(node.id, Kind.PROTOCOL)
+    need = max(policy.confirm_s, 2 * view.view.cluster.session_timeout_s)
+    if track is None or view.now.mono_s - track.since < need:
+        return None
+    return Diagnosis(Condition.UNDIAGNOSED, (node.id,), (), confirmed=True)
 
 
 def dropped_words(node: Standing) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import Standing
+from kafka_self_healing.healing.assessment import Process, Standing
 from kafka_self_healing.healing.diagnosis.process import reason_known
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.model.control import Order
@@ -84,6 +84,8 @@ def no_foreign_work(q: Question) -> Verdict:
     if service.host_lock:
         return refuse("host_lock", f"another tool holds the host's lock: {service.host_lock}")
     if q.request.node not in q.memory.owed_starts:
+        if q.node.process is Process.DEACTIVATING:
+            return refuse("stopping", "it is being stopped", lifted_by="its end")
         if service.stop_requested is None:
             return refuse("stop_unreadable", "whether a stop was requested cannot be read")
         if service.stop_requested:
