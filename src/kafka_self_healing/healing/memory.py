@@ -91,9 +91,11 @@ def fold_one(memory: Memory, event: Event) -> Memory:
     """Return the memory after one event. Events that only tell (deliveries …) change nothing."""
     match event:
         case IncidentChanged(incident=incident):
+            owed = memory.owed_starts
             return replace(
                 memory,
                 incidents={**memory.incidents, incident.id: incident},
+                owed_starts=_paid(owed, incident.subject) if incident.serving else owed,
                 counter=max(memory.counter, _number(incident.id)),
             )
         case IncidentClosed(incident=incident):
@@ -195,17 +197,18 @@ def _climbed(memory: Memory, request: RecoveryRequest, at: Instant) -> Mapping[s
 
 
 def _owed(memory: Memory, request: RecoveryRequest) -> Mapping[str, str]:
-    """A stop that may be ours is ours: until the process runs again, a start is owed."""
-    owed = request.node in memory.owed_starts
-    stopped = STEP_STOP in request.begun_steps
-    runs_again = STEP_START in request.steps or request.state is RequestState.HEALED
-    if request.act_class is ActClass.RESTART and stopped and not runs_again:
-        if owed and memory.owed_starts[request.node] == request.id:
-            return memory.owed_starts
-        return {**memory.owed_starts, request.node: request.id}
-    if owed and request.state in {RequestState.VERIFYING, RequestState.HEALED}:
-        return {node: id_ for node, id_ in memory.owed_starts.items() if node != request.node}
-    return memory.owed_starts
+    """A stop that may be ours is ours: a start is owed until the node is seen serving again."""
+    owed = memory.owed_starts
+    restart = request.act_class is ActClass.RESTART and request.state is RequestState.EXECUTING
+    if restart and STEP_STOP in request.begun_steps and request.node not in owed:
+        return {**owed, request.node: request.id}
+    return _paid(owed, request.node) if request.state is RequestState.HEALED else owed
+
+
+def _paid(owed: Mapping[str, str], node: str) -> Mapping[str, str]:
+    if node not in owed:
+        return owed
+    return {other: id_ for other, id_ in owed.items() if other != node}
 
 
 def _started(memory: Memory, at: Instant) -> Memory:

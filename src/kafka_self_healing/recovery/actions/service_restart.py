@@ -39,15 +39,26 @@ _SAID: Final = 300
 
 
 class ServiceRestartPlugin(RecoveryPlugin):
-    """Offers `service:start` and `service:restart` by the node's own service manager."""
+    """Offers `service:start` and `service:restart` by the node's own service manager.
+
+    `unsafe_start`: why a process started from here would not outlive us; "" = it would. Then
+    neither action is begun.
+    """
+
+    def __init__(self, unsafe_start: str = "") -> None:
+        self._unsafe_start = unsafe_start
 
     def actions(self) -> Mapping[str, RecoveryAction]:
         """Return both actions by name."""
-        return {action.name: action for action in (ServiceStart(), ServiceRestart())}
+        both = (ServiceStart(self._unsafe_start), ServiceRestart(self._unsafe_start))
+        return {action.name: action for action in both}
 
 
 class ServiceStart(RecoveryAction):
     """One step, "start". On a node that runs it does nothing and succeeds."""
+
+    def __init__(self, unsafe_start: str = "") -> None:
+        self._unsafe_start = unsafe_start
 
     @property
     def name(self) -> str:
@@ -61,12 +72,15 @@ class ServiceStart(RecoveryAction):
 
     async def execute(self, request: RecoveryRequest, context: ActionContext) -> RecoveryResult:
         """Ask the manager for a start. Raises RecoveryError; at the limit it is left running."""
-        service = _service(context)
+        service = _service(context, self._unsafe_start)
         return await _start(service, request, context)
 
 
 class ServiceRestart(RecoveryAction):
     """Step "stop", until the old process has ended, then step "start"."""
+
+    def __init__(self, unsafe_start: str = "") -> None:
+        self._unsafe_start = unsafe_start
 
     @property
     def name(self) -> str:
@@ -85,7 +99,7 @@ class ServiceRestart(RecoveryAction):
         ActionTimeout: the process has not ended, or the start has not; RecoveryError: the manager
         refused. CheckError: its status cannot be read, so that no end could be seen.
         """
-        service = _service(context)
+        service = _service(context, self._unsafe_start)
         before = await service.status(timeout_s=LOOK_S)
         _require_same_run(before, request)
         async with context.step(STEP_STOP):
@@ -95,7 +109,9 @@ class ServiceRestart(RecoveryAction):
         return await _start(service, request, context)
 
 
-def _service(context: ActionContext) -> ServiceManager:
+def _service(context: ActionContext, unsafe_start: str) -> ServiceManager:
+    if unsafe_start:
+        raise ActionRefused(unsafe_start)
     if context.service is None:
         raise ActionRefused(f"node {context.node.id} has no service manager")
     return context.service
