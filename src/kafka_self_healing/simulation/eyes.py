@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from kafka_self_healing.model.evidence import HEALER, CheckResult, Fact, Family, Kind, Outcome
+from kafka_self_healing.model.evidence import HEALER, CheckResult, Fact, Kind, Outcome
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.simulation import readings
 from kafka_self_healing.simulation.world import Node, World
@@ -15,7 +15,9 @@ JITTER = 0.1
 LEAST_APART_S = 0.2
 """Two looks at one node that somebody asked for begin at least this far apart."""
 
-CUT_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM})
+ASKED_S = 0.002
+"""From the mind's wish to the look's beginning."""
+
 MACHINE_KINDS = (Kind.SERVICE, Kind.HOST)
 Deliver = Callable[[list[CheckResult], bool], None]
 
@@ -118,6 +120,10 @@ class Eyes:
         if self.open:
             self._look_at_cluster(suspected=troubled)
         self._schedule_cluster(self._interval(suspected=troubled))
+
+    def ask(self, nodes: tuple[str, ...]) -> None:
+        """The mind wants a look: it begins a moment later."""
+        self.world.agenda.after(ASKED_S, self.look, nodes)
 
     def look(self, nodes: Iterable[str], *, hint: bool = False) -> None:
         """Look at these nodes, and at what the others say, as soon as that is polite."""
@@ -249,7 +255,3 @@ class Eyes:
             if self._cluster_due > soon:
                 self._schedule_cluster(self._interval(suspected=True))
         return news
-
-    def deaf_to(self, family: Family | None) -> bool:
-        """Whether a family lies or is cut for some node (used by tests)."""
-        return any(node.lie is family for node in self.world.nodes.values())

@@ -95,6 +95,8 @@ class Harm:
                 self._blame("I2", f"{request.id}: a broker is started while the quorum is lost")
         for voter in self.world.voters:
             free = not (voter.masked or voter.stop_requested or voter.dark or voter.job)
+            free = free and not voter.host_lock and not voter.storage_missing and voter.lie is None
+            free = free and voter.id not in self.world.excused
             gone_s = self.world.now - voter.snapshots[-1].at
             if not voter.alive and free and voter.exit_status is None and 8.0 < gone_s < 30.0:
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
@@ -132,7 +134,7 @@ class Harm:
             self._blame("I4", f"{request.id} in a storm of {len(struck)} nodes")
         if latch:
             self._blame("latch", f"{request.id} after {latch} did not come back")
-        sick = [n.id for n in world.nodes.values() if n is not node and self._sick_bystander(n)]
+        sick = [n.id for n in world.nodes.values() if self._sick_bystander(n, node)]
         if sick:
             self._blame("others", f"{request.id} while {', '.join(sick)} are sick")
         if world.leader == node.id and any(not n.alive for n in world.nodes.values()):
@@ -144,7 +146,12 @@ class Harm:
         fresh = self.world.now - last.at < self.policy.storm_window_s
         return node.frozen and fresh
 
-    def _sick_bystander(self, node: Node) -> bool:
+    def _sick_bystander(self, node: Node, target: Node) -> bool:
+        """Whether another member of one of the target's groups is sick."""
+        mine, theirs = target.config, node.config
+        together = (mine.is_broker and theirs.is_broker) or (mine.is_voter and theirs.is_voter)
+        if node is target or not together:
+            return False
         if node.id in self.world.excused or not node.commissioned:
             return False
         then = self.world.was(node, self.world.now - GRACE_S)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kafka_self_healing.model.control import Order, Switch
 from kafka_self_healing.model.decision import Answer
@@ -135,10 +135,13 @@ class Judge:
             self.record.latch = request.id
 
     def _restarted(self) -> None:
-        """Proposals are forgotten at a start; that is their end."""
+        """Proposals are forgotten at a start, and an act under way has an unknown end."""
         for id_, request in list(self.record.requests.items()):
             if request.state is RequestState.PROPOSED:
                 del self.record.requests[id_]
+            elif request.state is RequestState.EXECUTING:
+                lost = replace(request, state=RequestState.UNKNOWN)
+                self.record.requests[id_], self.record.state_seen[id_] = lost, self.world.now
 
     def _decided(self, event: Decided) -> None:
         self.record.answers[event.node] = event
@@ -335,7 +338,8 @@ class Judge:
             if not node.commissioned or node.dark:
                 continue
             if self.world.healthy(node):
-                self._closed(node.id)
+                if not node.by_hand:
+                    self._closed(node.id)
             elif not self._cared_for(node.id):
                 self.harm.tally.missed += 1
                 self._broken("liveness", f"node {node.id} is sick and nobody's")
@@ -363,6 +367,9 @@ class Judge:
             return True
         if about and (self.record.switches or not self.lease or self.policy.mode is not Mode.AUTO):
             return True
+        mine = [r for r in self.record.requests.values() if r.node == node]
+        if any(r.state is RequestState.UNKNOWN for r in mine):
+            return True  # looked at for 10 minutes, longer than a run, then a person is told
         answer = self.record.answers.get(node)
         if answer is not None and answer.answer is Answer.WAIT:
             return answer.until is None or answer.until > self.world.now - 30.0

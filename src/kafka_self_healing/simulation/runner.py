@@ -72,7 +72,7 @@ def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = Fals
         if not isinstance(fault, faults.NotCommissioned):
             agenda.at(fault.at_s, stage.strike, fault)
     _watch(judge, agenda)
-    stage.hint()
+    stage.world.on_closed = stage.hint
     stage.eyes.begin()
     shell.begin()
     agenda.run(scenario.horizon_s)

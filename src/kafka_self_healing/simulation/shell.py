@@ -184,7 +184,7 @@ class Shell:
                 )
         if taken.looks:
             wanted = dict.fromkeys(id_ for look in taken.looks for id_ in look.nodes)
-            self.eyes.look(id_ for id_ in wanted if id_ in self.world.nodes)
+            self.eyes.ask(tuple(id_ for id_ in wanted if id_ in self.world.nodes))
 
     def _dispatch(self, request: RecoveryRequest, life: int, switched: int) -> None:
         if life != self.life or not self.up:

@@ -38,18 +38,11 @@ class Stage:
             self._strike_node(fault, node)
         else:
             self._strike_many(fault)
-        self._hint()
 
-    def hint(self) -> None:
-        """Tell the eyes whose connections have just been closed."""
-        self._hint()
-        self.world.agenda.after(0.05, self.hint)
-
-    def _hint(self) -> None:
-        closed, self.world.closed = self.world.closed, []
-        for id_ in closed:
-            if not self.world.nodes[id_].dark:
-                self.eyes.look((id_,), hint=True)
+    def hint(self, id_: str) -> None:
+        """A warm connection has just been closed: the eyes look at once."""
+        if not self.world.nodes[id_].dark:
+            self.eyes.look((id_,), hint=True)
 
     def _later(self, seconds: float, node: Node, name: str, value: object) -> None:
         self.world.agenda.after(seconds, self._set, node, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -109,8 +110,8 @@ class World:
         self.excused: set[str] = set()
         """Nodes that an operator has taken over; their being down is known."""
         self._pids = 100
-        self.closed: list[str] = []
-        """Nodes whose connections have just been closed: the eyes' hint."""
+        self.on_closed: Callable[[str], None] | None = None
+        """Called when a node's connections are closed: the eyes' hint."""
 
     # --- the beginning -------------------------------------------------------------------------
 
@@ -268,7 +269,8 @@ class World:
         node.phase, node.pid, node.frozen = Phase.DOWN, 0, False
         node.controller_up = node.by_hand = False
         node.tracer = 0
-        self.closed.append(node.id)
+        if self.on_closed is not None:
+            self.agenda.after(0.02, self.on_closed, node.id)
         self.touch(node)
 
     def freeze(self, node: Node) -> None:
@@ -326,6 +328,7 @@ class World:
         if self.leader is not None and node.id in self.replicas.unfenced:
             node.session += 1
             self.replicas.drop(node.id)
+            self._all_rejoin()
         self.touch(node)
         self.agenda.after(takes, self._stopped, node, node.run)
 
@@ -351,6 +354,7 @@ class World:
             self.replicas.drop(node.id)
             self.touch(node)
             self._try_register(node)
+            self._all_rejoin()
 
     def _voter_lost(self, node: Node) -> None:
         if not node.votes:
