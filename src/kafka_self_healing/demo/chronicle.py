@@ -22,6 +22,8 @@ from kafka_self_healing.model.incident import Incident
 from kafka_self_healing.model.recovery import act_class
 from kafka_self_healing.storage import Journal, open_store
 
+LINE_LENGTH = 150
+
 
 @dataclass(slots=True)
 class Chronicle:
@@ -81,11 +83,16 @@ def line_of(event: Event) -> str | None:
     """Return an event in words for the timeline; None for what only repeats another one."""
     match event:
         case IncidentChanged(incident=incident, what=what):
-            return f"{incident.id} (node {', '.join(incident.nodes) or '-'}) {what}"
+            return _short(f"{incident.id} (node {', '.join(incident.nodes) or '-'}) {what}")
         case OperatorSaid(command=command):
             return f"{command.order} by {command.by}: {command.reason or '-'}"
         case _:
             return None
+
+
+def _short(text: str) -> str:
+    """Cut a long line: the whole of it is in the report, the mails and the journal."""
+    return text if len(text) <= LINE_LENGTH else text[: LINE_LENGTH - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,15 @@ class Right:
 
     `acts`: for each victim the healer's commands, in order; everybody else is left alone.
     `drop_first`: no act before all other nodes have dropped the victim. `apart_s`: least seconds
-    between acts on different nodes. `said`: a condition that the healer must have named.
+    between acts on different nodes. `after_return`: the second blow falls once the first victim is
+    in sync again. `said`: a condition that the healer must have named.
     `heals`: the victims are in sync at the end, and the healer says that it was its doing.
     """
 
     acts: tuple[tuple[str, ...], ...] = ()
     drop_first: bool = False
     apart_s: float = 1.0
+    after_return: bool = False
     said: Condition | None = None
     heals: bool = True
 
@@ -125,7 +127,7 @@ _ALL: Final = (
         name="two-crashes",
         breaks="a second node is killed as soon as the first is in sync again, not yet healed",
         is_right="both are healed by one act each, never two at a time",
-        right=Right((START, START), apart_s=3.0, said=Condition.PROCESS_GONE),
+        right=Right((START, START), apart_s=3.0, after_return=True, said=Condition.PROCESS_GONE),
         strikes=(Strike((0,), Blow.KILL), Strike((1,), Blow.KILL, after_return=True)),
         limit_s=150.0,
     ),
@@ -135,7 +137,7 @@ _ALL: Final = (
         is_right="it is started once, then left alone while its recovery makes progress",
         right=Right((START,), said=Condition.RECOVERING_LOGS),
         strikes=(Strike((0,), Blow.KILL),),
-        segments=10_000,
+        segments=15_000,
         limit_s=300.0,
         properties=SLOW_START_PROPERTIES,
     ),

@@ -99,26 +99,31 @@ def _said(sighting: Sighting) -> tuple[bool, frozenset[int], frozenset[int]]:
 
 
 def back_since(
-    sightings: Sequence[Sighting], victims: Iterable[int], nodes: Iterable[int], after: float
+    sightings: Sequence[Sighting], struck: Mapping[int, float], witnesses: Iterable[int]
 ) -> float | None:
     """Return since when all is well without a break until now; None if it is not.
 
-    Well: every node answers, and every node but the victim itself shows each victim in sync. What
-    was said before `after` (the blow) is a photograph of before and counts from then on only.
+    `struck`: the second of each victim's (last) blow. Well: each victim answers for itself and
+    began to after its blow, so that it is not the one of before; and every other witness answers
+    and shows it in sync. Others show a dead node in sync until its session is over: that alone is
+    a photograph.
     """
-    victims = frozenset(victims)
-    since = after
-    for node in nodes:
+    since = max(struck.values(), default=0.0)
+    for node in {*witnesses, *struck}:
         began: float | None = None
         for one in sightings:
             if one.node != node:
                 continue
-            good = one.answers and victims - {node} <= one.in_sync
+            good = one.answers and frozenset(struck) - {node} <= one.in_sync
             began = (one.at if began is None else began) if good else None
-        if began is None:
+        if began is None or (node in struck and not _answers_anew(sightings, node, struck[node])):
             return None
         since = max(since, began)
     return since
+
+
+def _answers_anew(sightings: Sequence[Sighting], node: int, after: float) -> bool:
+    return answered_at(sightings, node, after) is not None
 
 
 def dropped_at(sightings: Sequence[Sighting], victim: int, after: float) -> dict[int, float]:

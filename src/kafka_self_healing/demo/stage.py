@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from kafka_self_healing.clock import boot_seconds, pause
-from kafka_self_healing.demo.acts import Act
 from kafka_self_healing.demo.chronicle import Chronicle, claims_of, line_of
 from kafka_self_healing.demo.cluster import EmbeddedCluster
 from kafka_self_healing.demo.daemon_process import DaemonProcess
@@ -16,6 +15,9 @@ from kafka_self_healing.demo.mailbox import Mailbox
 from kafka_self_healing.demo.observer import Observer, back_since
 from kafka_self_healing.demo.screen import Happening, Screen
 from kafka_self_healing.demo.verdict import Claims
+
+News = tuple[float, str, str]
+"""When (boot-clock seconds), who, what."""
 
 _ROUND_S: Final = 0.1
 _NODES_EVERY_S: Final = 0.5
@@ -89,17 +91,9 @@ class Stage:
     def look(self) -> None:
         """Show what is new: journal, acts, mails, and twice a second the nodes."""
         self.daemon.require_alive()
-        acts = self.cluster.acts()
-        self._tell_acts(acts[self._acts :])
-        self._acts = len(acts)
-        for event in self.chronicle.news():
-            line = line_of(event)
-            if line is not None:
-                self.tell("healer", line, event.at.mono_s)
-        mails = self.mailbox.mails
-        for mail in mails[self._mails :]:
-            self.tell("mail", mail.subject, mail.at)
-        self._mails = len(mails)
+        news = [*self._new_acts(), *self._new_words(), *self._new_mails()]
+        for at, who, text in sorted(news, key=lambda one: one[0]):
+            self.tell(who, text, at)
         if boot_seconds() >= self._nodes_due:
             self._nodes_due = boot_seconds() + _NODES_EVERY_S
             self._show_nodes()
@@ -110,8 +104,7 @@ class Stage:
 
     def back_since(self) -> float | None:
         """Return since when the observer sees every victim back; None if it does not."""
-        last = max((at for _, at in self.struck), default=self.began)
-        return back_since(self.observer.sightings, self.victims, list(self.cluster.nodes), last)
+        return back_since(self.observer.sightings, dict(self.struck), self.cluster.nodes)
 
     def is_warm(self) -> bool:
         """Whether the daemon says that it is warm, knows every node well, and nothing is open."""
@@ -120,12 +113,26 @@ class Stage:
             return False
         return all(word == "well" for word in status["nodes"].values())
 
-    def _tell_acts(self, acts: list[Act]) -> None:
-        for act in acts:
+    def _new_acts(self) -> Iterator[News]:
+        acts = self.cluster.acts()
+        for act in acts[self._acts :]:
             words = _ACT_WORDS.get(act.what)
             if words is not None and self.warm:
                 text = words.format(node=act.node, by=act.by, pid=act.pid, result=act.result)
-                self.tell("supervisor", text, act.boot)
+                yield act.boot, "supervisor", text
+        self._acts = len(acts)
+
+    def _new_words(self) -> Iterator[News]:
+        for event in self.chronicle.news():
+            line = line_of(event)
+            if line is not None:
+                yield event.at.mono_s, "healer", line
+
+    def _new_mails(self) -> Iterator[News]:
+        mails = self.mailbox.mails
+        for mail in mails[self._mails :]:
+            yield mail.at, "mail", mail.subject
+        self._mails = len(mails)
 
     def _show_nodes(self) -> None:
         answer = self.daemon.ask("nodes")

@@ -65,7 +65,8 @@ def _victim(stage: Stage, seen: Seen, fault: Fault, number: int) -> VictimStory:
     node, struck = seen.struck[number]
     blows = [strike.blow for strike in fault.strikes for _ in strike.victims]
     spawned = [one.boot for one in seen.of_node("spawned", node) if one.by in seen.ours]
-    back = back_since(seen.sightings, [node], seen.nodes, struck)
+    others = [other for other in seen.nodes if other not in seen.victims]
+    back = back_since(seen.sightings, {node: struck}, others)
     return VictimStory(
         node=node,
         blow=BLOW_WORDS[blows[number]],

@@ -14,6 +14,7 @@ from kafka_self_healing.demo.acts import REQUESTS, Act
 from kafka_self_healing.demo.faults import Right
 from kafka_self_healing.demo.load import Comparison
 from kafka_self_healing.demo.observer import Sighting, back_since, dropped_at
+from kafka_self_healing.model.incident import Condition
 
 HEALER = "healer"
 
@@ -74,6 +75,8 @@ def judge(right: Right, seen: Seen, claims: Claims) -> list[str]:
     if right.drop_first:
         wrong += _acted_on_counted_in(seen)
     wrong += _apart(right, seen)
+    if right.after_return:
+        wrong += _struck_too_early(seen)
     if right.heals:
         wrong += _healed(seen, claims)
     return wrong + _said(right, seen, claims)
@@ -155,10 +158,20 @@ def _apart(right: Right, seen: Seen) -> list[str]:
     return wrong
 
 
+def _struck_too_early(seen: Seen) -> list[str]:
+    """The demo's own part: the second blow fell when the first victim was in sync again."""
+    if len(seen.struck) < 2:
+        return ["the second blow never fell"]
+    (first, at), (second, then) = seen.struck[:2]
+    before = [one for one in seen.sightings if one.at <= then]
+    if back_since(before, {first: at}, seen.nodes) is None:
+        return [f"node {second} was struck before node {first} was in sync again"]
+    return []
+
+
 def _healed(seen: Seen, claims: Claims) -> list[str]:
     wrong = []
-    last = max((at for _, at in seen.struck), default=0.0)
-    if back_since(seen.sightings, seen.victims, seen.nodes, last) is None:
+    if back_since(seen.sightings, dict(seen.struck), seen.nodes) is None:
         wrong.append("the other nodes do not show every victim in sync at the end")
     for node in seen.victims:
         ends = len(seen.of_node("exited", node))
@@ -174,14 +187,22 @@ def _said(right: Right, seen: Seen, claims: Claims) -> list[str]:
     named = {condition for _, condition in claims.conditions}
     if right.said is not None and right.said.value not in named:
         wrong.append(f"it never named {right.said.value}; it named {_list(sorted(named))}")
-    if right.said is not None and right.said.value == "RECOVERING_LOGS" and not claims.recovery:
-        wrong.append("it never showed the progress of the log recovery")
+    if right.said is Condition.RECOVERING_LOGS:
+        wrong += _progress(claims)
     if not seen.struck and named:
         wrong.append(f"nothing was wrong, and it named {_list(sorted(named))}")
     if seen.paused_until is not None:
         unexplained = [n for n in seen.victims[:1] if str(n) not in claims.refused]
         wrong += [f"it did not say that node {node} waits for a pause" for node in unexplained]
     return wrong
+
+
+def _progress(claims: Claims) -> list[str]:
+    if not claims.recovery:
+        return ["it never showed the progress of the log recovery"]
+    if not any("to go" in line for line in claims.recovery):
+        return ["it never showed how long the log recovery still takes"]
+    return []
 
 
 def _words(act: Act) -> str:
