@@ -330,7 +330,7 @@ def _among_peers(
     if node.is_voter:
         fresh, stale = voter_state(standing, *led, view.cluster.fetch_timeout_s)
     in_sync = None
-    if node.is_broker and best.readable and not best.blind and not best.unreadable:
+    if node.is_broker and best.topics and not best.unreadable:
         in_sync = not any(
             (leader := nodes.get(id_)) is not None and leader.answers is True
             for id_ in best.out_of_sync.get(standing.id, ())
@@ -377,8 +377,8 @@ def voter_state(
 ) -> tuple[bool | None, bool | None]:
     """Return (known healthy, stale) of a voter by the leader's account; None = not known.
 
-    `reign_s`: how long this leader is known to lead; a voter that has never fetched from it is
-    stale once that is longer than the limit.
+    `reign_s`: how long this leader is known to lead; a voter that has never fetched from it
+    (a stamp below 0) is stale once that is longer than the limit. A missing stamp says nothing.
     """
     if fact is None:
         return None, None
@@ -397,7 +397,7 @@ def voter_state(
     limit_ms = STALE_VOTER_FETCHES * fetch_ms
     if fetched is not None:
         return fresh, fetched > limit_ms
-    never = entry.last_fetch_ms is None or entry.last_fetch_ms < 0
+    never = entry.last_fetch_ms is not None and entry.last_fetch_ms < 0
     return fresh, (True if never and reign_s * 1000 > limit_ms else None)
 
 

@@ -128,10 +128,16 @@ def next_try(
 
 
 def stop_style(node: Standing, policy: Policy) -> StopStyle:
-    """KILL only what is silent and dropped: it would wake up as a stale broker otherwise."""
+    """KILL only what is silent and dropped: it would wake up as a stale broker otherwise.
+
+    A process that is not stopped (state T) must also be silent by its JVM: then it cannot finish
+    an orderly stop either.
+    """
     out = node.silent and node.dropped is True
+    state = node.service.process_state if node.service else None
+    stopped = state == "T" or (state in {"S", "R"} and node.jvm_silent is True)
     kill = policy.hung_stop is HungStop.KILL_WHEN_DROPPED
-    return StopStyle.KILL if out and kill else StopStyle.GRACEFUL
+    return StopStyle.KILL if out and stopped and kill else StopStyle.GRACEFUL
 
 
 def _question(
@@ -149,13 +155,7 @@ def _question(
 
 
 def _proposed_at(turn: Turn, request: RecoveryRequest) -> float | None:
-    return request.proposed.mono_s if _is_proposed(turn, request) else None
-
-
-def _is_proposed(turn: Turn, request: RecoveryRequest) -> bool:
-    """A draft has the next free id, which another node's proposal of this turn may have taken."""
-    known = turn.memory.requests.get(request.id)
-    return known is not None and known.node == request.node
+    return request.proposed.mono_s if request.id in turn.memory.requests else None
 
 
 def _blocked(question: Question) -> bool:
@@ -173,7 +173,7 @@ def _decide(turn: Turn, question: Question) -> None:
     request = question.request
     verdicts = judge(question, asked(request.act_class))
     blocking = [verdict for verdict in verdicts if verdict.blocking]
-    proposed = _is_proposed(turn, request)
+    proposed = request.id in turn.memory.requests
     if not blocking and proposed:
         _act(turn, question, verdicts)
     elif not blocking:

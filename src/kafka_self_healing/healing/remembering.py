@@ -48,19 +48,18 @@ def _in_sync(turn: Turn, cluster: ClusterView) -> None:
     if not witness.readable or witness.topics is None:
         return
     seen = {f"{topic}-{part}": isr for (topic, part), isr in witness.not_whole.items()}
+    hidden = set(witness.unreadable)
+    for key, isr in memory.not_whole.items():
+        if key in hidden or key.rpartition("-")[0] in hidden:
+            seen.setdefault(key, isr)
     same = memory.in_sync_known and seen == memory.not_whole and witness.unclean == memory.unclean
     if same:
         return
-    names = {f"{topic}-{part}": (topic, part) for topic, part in witness.not_whole}
-    changes = [
-        InSync(*names[key], isr, names[key][0] in witness.unclean)
-        for key, isr in seen.items()
-        if memory.not_whole.get(key) != isr
-    ]
-    for key in memory.not_whole:
-        if key not in seen:
+    changes = []
+    for key in {**memory.not_whole, **seen}:
+        if memory.not_whole.get(key) != seen.get(key):
             topic, _, part = key.rpartition("-")
-            changes.append(InSync(topic, int(part), None, topic in witness.unclean))
+            changes.append(InSync(topic, int(part), seen.get(key), topic in witness.unclean))
     for topic in memory.unclean ^ witness.unclean:
         if topic not in {change.topic for change in changes}:
             changes.append(InSync(topic, -1, None, topic in witness.unclean))

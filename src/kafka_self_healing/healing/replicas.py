@@ -16,7 +16,8 @@ class Digest:
 
     `counted`: ids listed and not fenced. `out_of_sync`: for each replica the leaders of the
     partitions in whose ISR it is missing. `not_whole`: the ISR of partitions that lack replicas.
-    `blind`: it showed no topics and no error, so we may not read them.
+    `unclean`, `reassigning`: so, or not readable. `blind`: it showed no topics and no error, so we
+    may not read them.
     """
 
     readable: bool = False
@@ -43,13 +44,14 @@ def digest(fact: PeersFact | None) -> Digest:
     unreadable: list[str] = []
     reassigning: list[str] = []
     seen = set(fact.listed) | set(fact.fenced or ())
+    unreadable += [topic.name for topic in fact.topics or () if topic.partitions is None]
     for topic, part in _partitions(fact):
         name = f"{topic.name}-{part.id}"
         if part.replicas is None or part.isr is None or part.leader is None:
             unreadable.append(name)
             continue
         seen.update(part.replicas)
-        if part.reassigning:
+        if part.reassigning is not False:
             reassigning.append(name)
         if part.leader == NOBODY:
             offline.append((topic.name, part.id))
@@ -66,7 +68,7 @@ def digest(fact: PeersFact | None) -> Digest:
         seen=frozenset(seen),
         out_of_sync={broker: frozenset(leaders) for broker, leaders in out_of_sync.items()},
         not_whole=not_whole,
-        unclean=frozenset(t.name for t in fact.topics or () if t.unclean_election),
+        unclean=frozenset(t.name for t in fact.topics or () if t.unclean_election is not False),
         offline=tuple(offline),
         unreadable=tuple(unreadable),
         reassigning=tuple(reassigning),

@@ -149,7 +149,10 @@ class PeersFact:
 
 @dataclass(frozen=True, slots=True)
 class VoterFact:
-    """A voter by the leader's account; stamps in milliseconds of the leader's clock."""
+    """A voter by the leader's account; stamps in milliseconds of the leader's clock.
+
+    A stamp below 0: never under this leader. None: not readable.
+    """
 
     id: str
     last_caught_up_ms: int | None = None

@@ -90,6 +90,8 @@ def no_foreign_work(q: Question) -> Verdict:
             return refuse("stop_unreadable", "whether a stop was requested cannot be read")
         if service.stop_requested:
             return refuse("stop_requested", "somebody asked it to stop")
+    if service.unit_file is None:
+        return refuse("unit_unreadable", "whether its unit is masked cannot be read")
     if service.unit_file == "masked":
         return refuse("masked", "its unit is masked")
     return _no_debugger(q) if q.request.act_class is ActClass.START else _left_alone(q)
@@ -108,6 +110,8 @@ def _left_alone(q: Question) -> Verdict:
     assert service is not None
     if service.tracer_pid is None:
         return refuse("tracer_unreadable", "whether a debugger is attached cannot be read")
+    if service.process_state is None:
+        return refuse("state_unreadable", "the state of its process cannot be read")
     if service.tracer_pid or service.process_state in TRACED_STATES:
         return refuse("debugger", "a debugger is attached to it")
     moving = q.view.witness.reassigning

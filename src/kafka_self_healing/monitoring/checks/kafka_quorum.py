@@ -18,6 +18,9 @@ from kafka_self_healing.wire.kafka import (
 
 _FETCH_TIMEOUT = "controller.quorum.fetch.timeout.ms"
 
+NEVER = -1
+"""The stamp of a voter that has not fetched from this leader."""
+
 
 class QuorumReader:
     """Asks controller listeners. Only the leader knows; the others say so at once."""
@@ -85,7 +88,13 @@ def _fact(reply: QuorumReply, fetch_timeout_ms: int | None) -> QuorumFact:
         fetch_timeout_ms=fetch_timeout_ms,
         now_ms=now_ms,
         voters=tuple(
-            VoterFact(str(one.id), one.last_caught_up_ms, one.last_fetch_ms) for one in voters
+            VoterFact(str(one.id), one.last_caught_up_ms, _stamp(one.last_fetch_ms, now_ms))
+            for one in voters
         ),
         observers=tuple(str(one.id) for one in reply.observers or ()),
     )
+
+
+def _stamp(fetched_ms: int | None, now_ms: int | None) -> int | None:
+    """Tell "never fetched from this leader" from "not said", which an old version leaves out."""
+    return NEVER if fetched_ms is None and now_ms is not None else fetched_ms
