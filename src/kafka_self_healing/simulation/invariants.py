@@ -78,6 +78,7 @@ class Judge:
         self.lease = True
         self.blind_since = 0.0
         self.stepped_at = -1.0e9
+        self.stepped_back = False
         self.largest_inbox = 0
         self.last_change = 0.0
         self.failing: dict[str, float] = {}
@@ -337,6 +338,8 @@ class Judge:
         for node in self.world.nodes.values():
             if not node.commissioned or node.dark:
                 continue
+            if self.world.leader is None and node.serves:
+                continue  # a survivor of a lost quorum is not what has to be healed
             if self.world.healthy(node):
                 if not node.by_hand:
                     self._closed(node.id)
@@ -372,7 +375,9 @@ class Judge:
             return True  # looked at for 10 minutes, longer than a run, then a person is told
         answer = self.record.answers.get(node)
         if answer is not None and answer.answer is Answer.WAIT:
-            return answer.until is None or answer.until > self.world.now - 30.0
+            # A clock set back lengthens every wait by as much, and never shortens one.
+            late = self.stepped_back or answer.until is None
+            return late or (answer.until or 0.0) > self.world.now - 30.0
         # Young troubles: the settling time counts from the node's own last change.
         return self.world.now - self.world.nodes[node].snapshots[-1].at < SETTLED_S
 

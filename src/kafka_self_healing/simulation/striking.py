@@ -129,6 +129,7 @@ class Stage:
                 agenda.after(fault.for_s, self._deft)
             case faults.ClockStep():
                 self.shell.clock_offset += fault.by_s
+                self.judge.stepped_back |= fault.by_s < 0
                 if abs(fault.by_s) > CLOCK_FROZEN_STEP_S:
                     self.judge.stepped_at = world.now
             case faults.Suspend():

@@ -119,6 +119,7 @@ class World:
         """Bring the cluster up, as if it had run for long."""
         for node in self.nodes.values():
             if not node.commissioned:
+                node.last_fetch = -1.0e9
                 continue
             self._new_process(node)
             node.phase = Phase.SERVING

@@ -1,0 +1,231 @@
+"""The mind with one protection removed: each must be caught by an invariant or a harm metric.
+
+Some guards stand behind another protection. To show what such a guard is worth the other one is
+weakened too: with it weakened and the guard in place nothing is broken, without the guard it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kafka_self_healing.healing import assessment, diagnosis, guards, planning
+from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.evidence import Family, Kind
+from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.node import NodeId
+from kafka_self_healing.model.policy import Budget, Mode, Policy
+from kafka_self_healing.simulation import faults as f
+from kafka_self_healing.simulation.runner import Outcome, play
+from kafka_self_healing.simulation.scenarios import ALL_KINDS, Scenario, Shape
+
+Patch = Callable[[], "Iterator[None]"]
+APART = Shape(combined=0, controllers=3, brokers=3)
+WIDE = Shape(combined=0, controllers=3, brokers=6)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One protection removed, and the scenario that shows it.
+
+    `guard`: the row taken out of the matrix; `change`: a change of the policy instead; `weaken`:
+    names of other protections that are weakened beside it. `caught_by`: the invariant.
+    """
+
+    name: str
+    scenario: Scenario
+    caught_by: str
+    guard: str = ""
+    weaken: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+    policy: Policy = Policy()  # noqa: RUF009  frozen, so sharing it is safe
+    mutant_policy: Policy | None = None
+
+
+@contextmanager
+def _set(owner: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def without(guard: str) -> Any:
+    """Take one row out of the guard matrix for a while."""
+    rows = tuple(row for row in guards.MATRIX if row.name != guard)
+    if len(rows) == len(guards.MATRIX):
+        raise ValueError(f"no guard is called {guard}")
+    return _set(guards, "MATRIX", rows)
+
+
+def _hung_at_once(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
+    found = _HUNG(node, view, memory, policy)
+    if found is None or found.condition is not Condition.PROCESS_HUNG or not node.silent:
+        return found
+    return replace(found, confirmed=True, waiting="")
+
+
+_HUNG = diagnosis.process.hung
+
+
+def _hung_rule() -> Any:
+    rules = tuple(_hung_at_once if rule is _HUNG else rule for rule in diagnosis.NODE_RULES)
+    return _set(diagnosis, "NODE_RULES", rules)
+
+
+def _half_proven() -> Any:
+    """Count a process as gone on the word of its machine alone."""
+    own = assessment._own_standing  # noqa: SLF001  a mutant reaches inside
+
+    def standing(*args: Any) -> Standing:
+        found = own(*args)
+        return replace(found, gone=found.gone or found.process is Process.ENDED)
+
+    return _set(assessment, "_own_standing", standing)
+
+
+def _ages_ignored() -> Any:
+    return _set(assessment, "fresh_bound_s", lambda *_: 1.0e9)
+
+
+def _open_requests_ignored() -> Any:
+    whole = planning._draft  # noqa: SLF001  a mutant reaches inside
+
+    def drafted(turn: Any, cluster: ClusterView, node: NodeId, found: Diagnosis) -> Any:
+        known = turn.memory.open_request(node)
+        if known is None or known.state.value == "proposed":
+            return whole(turn, cluster, node, found)
+        incident = turn.memory.incident_of(node)
+        return planning.draft(turn, cluster.nodes[node], found, incident)
+
+    return _set(planning, "_draft", drafted)
+
+
+WEAKENINGS: dict[str, Callable[[], Any]] = {
+    "hung before the drop": _hung_rule,
+    "gone by one family": _half_proven,
+    "ages of facts ignored": _ages_ignored,
+    "open requests ignored": _open_requests_ignored,
+}
+
+
+def _at(name: str, guard: str, caught_by: str, *faults: Any, **more: Any) -> Mutant:
+    shape, loss = more.pop("shape", APART), more.pop("loss", 0.0)
+    mode, horizon = more.pop("mode", Mode.AUTO), more.pop("horizon_s", 300.0)
+    scenario = Scenario(more.pop("seed", 1), shape, tuple(faults), loss, mode, horizon)
+    return Mutant(name, scenario, caught_by, guard, **more)
+
+
+def _guard(guard: str, caught_by: str, *faults: Any, **more: Any) -> Mutant:
+    return _at(guard, guard, caught_by, *faults, **more)
+
+
+EARLY = ("hung before the drop",)
+LOW_BUDGET = Policy(start_budget=Budget(2, 3600.0))
+
+MUTANTS: tuple[Mutant, ...] = (
+    _guard("not_paused", "I4", f.Says(50, Order.PAUSE), f.Crash(60, "1")),
+    _guard("not_in_maintenance", "I4", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "1")),
+    _guard("has_lease", "I4", f.LeaseLost(50, 200), f.Crash(60, "1")),
+    _guard("known_node", "I3", f.NotCommissioned("6"), shape=WIDE),
+    _guard("mode_permits", "I4", f.Crash(60, "1"), mode=Mode.OBSERVE),
+    _guard("warmed_up", "I4", f.Crash(0.5, "1")),
+    _guard("clock_is_sane", "I4", f.Crash(60, "1"), f.ClockStep(60.5, 3600.0)),
+    _guard(
+        "view_is_fresh", "I4", f.Crash(60, "1"), f.HealerCrash(61, 5.0),
+        f.CutHealer(64, ("1",), 300), weaken=("ages of facts ignored",),
+    ),
+    _guard(
+        "viewpoint_is_sound", "I4", f.CutHealer(0.1, ("100", "3", "4", "5", "6"), 299),
+        *(f.Says(30, Order.MAINTENANCE, id_) for id_ in ("100", "3", "4", "5", "6")),
+        f.Hang(100, "1"), shape=WIDE,
+    ),
+    _guard("no_storm", "I4", f.Hang(100, "1"), f.Hang(100.5, "2"), f.Says(104, Order.ACK, "2")),
+    _guard(
+        "two_families", "I3", f.Lie(60, "1", Family.MACHINE, 200),
+        shape=replace(APART, kinds=ALL_KINDS - {Kind.JVM}),
+    ),
+    _guard(
+        "no_unresolved_act", "I1", f.Clumsy(50, 200, unknown=1.0), f.Crash(60, "1", 0.0, 0.1),
+        weaken=("open requests ignored",),
+    ),
+    _guard("one_at_a_time", "I1", f.Crash(60, "1"), f.Crash(60.1, "2")),
+    _guard("restart_spacing", "I5", f.Hang(100, "1"), f.Hang(200, "2")),
+    _guard("no_foreign_work", "I4", f.ForeignWork(50, "1", "job"), f.Crash(60, "1")),
+    _guard("data_dirs_present", "I3", f.StorageMissing(50, "1"), f.Crash(60, "1")),
+    _guard(
+        "start_order", "I2", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "2"),
+        f.Crash(60, "3"), f.Crash(85, "1"), shape=replace(APART, unclean=True),
+    ),
+    _guard(
+        "quorum_is_present", "I2", f.Says(50, Order.MAINTENANCE, "100"),
+        f.Says(50, Order.MAINTENANCE, "101"), f.QuorumLoss(60, ("100", "101")), f.Crash(120, "1"),
+    ),
+    _guard(
+        "quorum_is_safe", "I2", f.Says(50, Order.MAINTENANCE, "102"), f.Crash(55, "102"),
+        f.Lie(90, "100", Family.OURS, 200), f.Lie(90, "101", Family.OURS, 200), weaken=EARLY,
+    ),
+    _guard(
+        "replicas_are_safe", "I2", f.Says(50, Order.MAINTENANCE, "3"), f.Crash(55, "3"),
+        f.Lie(130, "1", Family.OURS, 100), shape=replace(APART, brokers=4), weaken=EARLY,
+    ),
+    _guard("others_are_well", "others", f.Crash(95, "2", 120.0), f.Hang(100, "1")),
+    _guard(
+        "not_latched", "latch", f.Hang(100, "1", None, 3.0), f.Says(140, Order.MAINTENANCE, "1"),
+        f.Hang(200, "2"), shape=WIDE,
+    ),
+    _guard(
+        "controller_last", "order", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "1"),
+        *(f.Lie(100 + 40 * i, v, Family.OURS, 35) for i, v in enumerate(("100", "101", "102"))),
+        weaken=EARLY,
+    ),
+    _guard(
+        "anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1"),
+    ),
+    _guard("backoff_over", "I5", f.Terminate(60, "1")),
+    _guard(
+        "within_budget", "I5", f.Crash(60, "1"), f.Crash(90, "2"), f.Crash(120, "3"),
+        policy=LOW_BUDGET,
+    ),
+    _guard("attempts_left", "I5", f.Crash(60, "1", 0.0, 5.0)),
+    _guard("still_true", "I4", f.Crash(60, "1")),
+    _at(
+        "a node is gone after one look", "", "needless", f.Crash(60, "1"),
+        mutant_policy=Policy(gone_looks=1, gone_apart_s=0.0),
+    ),
+    _at(
+        "hung is restarted before the drop", "", "I3", f.Hang(100, "1"), removes=EARLY,
+    ),
+    _at(
+        "gone by the machine's word alone", "two_families", "I3",
+        f.Lie(60, "1", Family.MACHINE, 200), removes=("gone by one family",),
+    ),
+)  # fmt: skip
+
+
+def run_mutant(mutant: Mutant, *, removed: bool, trace: bool = False) -> Outcome:
+    """Run a mutant's scenario with its protection removed, or still in place."""
+    policy = mutant.policy
+    with ExitStack() as stack:
+        for name in mutant.weaken + (mutant.removes if removed else ()):
+            stack.enter_context(WEAKENINGS[name]())
+        if removed and mutant.guard:
+            stack.enter_context(without(mutant.guard))
+        if removed and mutant.mutant_policy is not None:
+            policy = mutant.mutant_policy
+        return play(mutant.scenario, policy=policy, trace=trace)
+
+
+def caught(mutant: Mutant, outcome: Outcome) -> bool:
+    """Whether the invariant, or the harm metric, that is meant to catch it has done so."""
+    if mutant.caught_by in dict(outcome.metrics):
+        return outcome.metric(mutant.caught_by) > 0
+    return any(violation.code == mutant.caught_by for violation in outcome.violations)
