@@ -55,6 +55,7 @@ class Report:
     fault: Fault
     seed: int
     how: str
+    is_right: str
     wrong: tuple[str, ...]
     victims: tuple[VictimStory, ...]
     decisions: tuple[DecisionStory, ...]
@@ -74,7 +75,7 @@ def report_text(report: Report, folder: RunFolder, *, data_kept: bool) -> str:
         "=" * _WIDTH,
         f"demo --fault {report.fault.name}{report.how}, seed {report.seed}, {report.took_s:.0f} s",
         f"  broken: {report.fault.breaks}",
-        f"  right:  {report.fault.is_right}",
+        f"  right:  {report.is_right}",
         "",
     ]
     for victim in report.victims:
@@ -191,7 +192,7 @@ def _places(folder: RunFolder, *, data_kept: bool) -> list[str]:
 
 def _verdict(report: Report) -> list[str]:
     if not report.wrong:
-        return [f"RIGHT: {report.fault.is_right}." if not report.how else "RIGHT."]
+        return [f"RIGHT: {report.is_right}."]
     return ["WRONG:", *(f"  - {line}" for line in report.wrong)]
 
 

@@ -23,12 +23,15 @@ def make_report(
     *,
     fault: Fault,
     seed: int,
-    how: str,
+    how: tuple[str, str],
     configuration: Path,
     clocks: tuple[float, float],
     took_s: float,
 ) -> Report:
-    """Return the report. `clocks`: one moment in seconds of the boot clock and of UTC."""
+    """Return the report.
+
+    `how`: the options that change what is right, and what is right in words; `clocks`: one moment in seconds of the boot clock and of UTC.
+    """
     settings = load_configuration(configuration)
     properties = shortened_properties(ClusterSettings().session_timeout_ms)
     first = stage.struck[0][1] if stage.struck else stage.began
@@ -36,7 +39,8 @@ def make_report(
     return Report(
         fault=fault,
         seed=seed,
-        how=how,
+        how=how[0],
+        is_right=how[1],
         wrong=ending.wrong,
         victims=tuple(_victim(stage, ending.seen, fault, number)
                       for number in range(len(stage.struck))),

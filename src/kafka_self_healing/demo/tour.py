@@ -61,6 +61,15 @@ class Wishes:
         """The wishes that change what is right, as options."""
         return (" --paused" if self.paused else "") + ("" if self.heal else " --no-heal")
 
+    @property
+    def is_right(self) -> str:
+        """What is right, in words."""
+        if not self.heal:
+            return "it says what it would do, and does nothing"
+        if self.paused:
+            return f"nothing while paused, and it says why; after the resume {self.fault.is_right}"
+        return self.fault.is_right
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal asked us to end; everything is put away before this is seen."""
@@ -199,7 +208,7 @@ def _report(
         ending,
         fault=wishes.fault,
         seed=wishes.seed,
-        how=wishes.how,
+        how=(wishes.how, wishes.is_right),
         configuration=folder.configuration,
         clocks=(boot_seconds(), utc_seconds()),
         took_s=boot_seconds() - began,
