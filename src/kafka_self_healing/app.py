@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 from kafka_self_healing.api.local import listening
 from kafka_self_healing.clock import Clock, SystemClock
 from kafka_self_healing.config import ConfigurationManager, Settings
-from kafka_self_healing.daemon import Daemon, Hands, signals
+from kafka_self_healing.daemon import Daemon
+from kafka_self_healing.daemon_ports import Hands
 from kafka_self_healing.errors import ConfigError, DeliveryError
 from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult
-from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
-from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.monitoring import (
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
@@ -175,6 +175,7 @@ async def daemon_of(
     *,
     crash_point: Callable[[str], None] = NO_CRASH,
     hear: Callable[[CheckResult], None] | None = None,
+    look_with: Callable[[], list[MonitoringPlugin]] = checks,
 ) -> AsyncIterator[Daemon]:
     """Build the daemon of a configuration; the store is open inside the block.
 
@@ -205,18 +206,14 @@ async def daemon_of(
                 clock=clock,
                 store=JournalStore(store, journal, audit),
                 in_store=in_store,
-                eyes=lambda cluster, policy, heard: _eyes(cluster, policy, clock, heard),
+                eyes=lambda cluster, policy, heard: MonitoringService(
+                    cluster, policy, look_with(), clock, heard
+                ),
                 hands=lambda report: _hands(clock, report, crash_point),
                 voice=Telling(queue, plugins, settings.cluster.name, clock),
                 run_id=secrets.token_hex(8),
                 hear=hear or (lambda _result: None),
             )
-
-
-def _eyes(
-    cluster: Cluster, policy: Policy, clock: Clock, heard: Callable[[CheckResult], None]
-) -> MonitoringService:
-    return MonitoringService(cluster, policy, checks(), clock, heard)
 
 
 def _hands(clock: Clock, report: Any, crash_point: Callable[[str], None]) -> Hands:
@@ -240,11 +237,13 @@ async def run(
     *,
     crash_point: Callable[[str], None] = NO_CRASH,
     hear: Callable[[CheckResult], None] | None = None,
+    look_with: Callable[[], list[MonitoringPlugin]] = checks,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends it at once."""
     clock = SystemClock()
     settings = manager.current
-    async with daemon_of(settings, clock, crash_point=crash_point, hear=hear) as daemon:
+    building = daemon_of(settings, clock, crash_point=crash_point, hear=hear, look_with=look_with)
+    async with building as daemon:
         reloads: set[asyncio.Task[None]] = set()
         asked = 0
 
@@ -267,7 +266,7 @@ async def run(
             signal.SIGINT: stop,
             signal.SIGHUP: reload,
         }
-        async with signals(handlers), listening(settings.state_dir, daemon):
+        async with _signals(handlers), listening(settings.state_dir, daemon):
             _LOGGER.info(
                 "watching cluster %s with %d nodes, mode %s",
                 settings.cluster.name,
@@ -277,8 +276,21 @@ async def run(
             await daemon.run()
 
 
+@asynccontextmanager
+async def _signals(handlers: dict[int, Callable[[], None]]) -> AsyncIterator[None]:
+    """Handle these signals inside the block."""
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
 async def _reload(daemon: Daemon, manager: ConfigurationManager) -> None:
-    source = str(manager.current.source)
+    old, source = manager.current, str(manager.current.source)
     try:
         fresh = manager.reload()
     except ConfigError as error:
@@ -286,3 +298,11 @@ async def _reload(daemon: Daemon, manager: ConfigurationManager) -> None:
         return
     await daemon.reload(fresh.cluster, fresh.policy, source)
     _LOGGER.info("the configuration was reloaded, mode %s", fresh.mode.value)
+    sections = {
+        "notifications": fresh.notification != old.notification,
+        "logging": fresh.logging != old.logging,
+        "audit": fresh.audit_file != old.audit_file,
+    }
+    later = ", ".join(name for name, changed in sections.items() if changed)
+    if later:
+        _LOGGER.warning("changes of %s are in force from the next start on", later)

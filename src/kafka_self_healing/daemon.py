@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from kafka_self_healing import __version__
 from kafka_self_healing.clock import Clock
+from kafka_self_healing.daemon_ports import Eyes, Hands, Store, Voice
 from kafka_self_healing.errors import ControlError, StorageError
 from kafka_self_healing.healing import explain
 from kafka_self_healing.healing.healer import Aborted, Input, LeaseChanged, Step, step
@@ -26,77 +27,17 @@ from kafka_self_healing.model.event import (
     OperatorSaid,
     Told,
 )
-from kafka_self_healing.model.evidence import CheckResult, Kind
-from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
-from kafka_self_healing.model.notification import Notification
+from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.node import Cluster, NodeConfig
 from kafka_self_healing.model.policy import Mode, Policy
-from kafka_self_healing.model.recovery import RecoveryRequest, RecoveryResult, StepReport
+from kafka_self_healing.model.recovery import RecoveryRequest, StepReport
 
 _LOGGER = logging.getLogger(__name__)
-T = TypeVar("T")
 MAX_PENDING = 100_000
 """Inputs that may wait for the next turn; beyond that, looks are dropped (newer ones follow)."""
 STORE_RETRY_S = 1.0
 DRAIN_LIMIT_S = 300.0
 STOPS = frozenset({Order.PAUSE, Order.MAINTENANCE})
-
-
-class Store(Protocol):
-    """The memory, as the loop uses it. All of it blocks and runs on the store's thread."""
-
-    def append(
-        self,
-        events: Sequence[Event],
-        notifications: Sequence[Notification] = (),
-        channels: Sequence[str] = (),
-    ) -> int:
-        """Write all in one transaction; raises StorageError, then nothing was written."""
-
-    def read(self, after: int) -> Iterable[Event]:
-        """Return the events after an entry number."""
-
-    def holds_lease(self) -> bool:
-        """Whether this process may act for the cluster."""
-
-    def follow(self) -> None:
-        """Let the audit file follow the journal."""
-
-
-class Eyes(Protocol):
-    """The part that looks."""
-
-    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind]) -> None:
-        """Look at these nodes now."""
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-
-
-class Hands(Protocol):
-    """The part that acts."""
-
-    async def execute(self, request: RecoveryRequest, node: NodeConfig) -> RecoveryResult:
-        """Carry out one act."""
-
-
-class Voice(Protocol):
-    """The part that tells."""
-
-    @property
-    def channels(self) -> Sequence[str]:
-        """The names of the configured channels."""
-
-    def compose(self, told: Told) -> Notification:
-        """Make a notification of a notice."""
-
-    def notify(self) -> None:
-        """Something new waits in the outbox."""
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-
-    async def alarm(self, text: str) -> None:
-        """Tell all channels directly, without the store."""
 
 
 @dataclass(slots=True)
@@ -136,8 +77,10 @@ class Daemon:
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._draining = False
         self._alarmed = False
+        self._fresh: tuple[Cluster, Policy] | None = None
         self._eyes: Eyes | None = None
         self._eyes_task: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[bool] | None = None
         self._group: asyncio.TaskGroup | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -153,7 +96,8 @@ class Daemon:
                 await self._loop()
                 await self._end()
             finally:
-                for task in (*side, self._eyes_task):
+                self._refuse_waiting()
+                for task in (*side, self._eyes_task, self._drain_task):
                     if task is not None:
                         task.cancel()
 
@@ -209,13 +153,40 @@ class Daemon:
     async def _loop(self) -> None:
         deadline: float | None = None
         while True:
-            now = self._clock.now().mono_s
             if self._draining:
-                deadline = deadline or now + DRAIN_LIMIT_S
-                if not self._acting or now >= deadline:
+                now = self._clock.now().mono_s
+                deadline = self._begin_to_drain(now) if deadline is None else deadline
+                if now >= deadline:
+                    await self._cut_off()
+                    return
+                if not self._acting and not self._owing():
                     return
             await self._sleep()
             await self._turn()
+
+    def _begin_to_drain(self, now: float) -> float:
+        """Have the hands go to a safe point; return when that has lasted too long."""
+        assert self._group is not None
+        self._drain_task = self._group.create_task(self._hands.drain(DRAIN_LIMIT_S), name="drain")
+        return now + DRAIN_LIMIT_S
+
+    def _owing(self) -> bool:
+        """Whether something waits to be written down, and the store takes it."""
+        return not self._alarmed and any(not isinstance(i, CheckResult) for i in self._inbox)
+
+    async def _cut_off(self) -> None:
+        """End the acts that reach no safe point, and write down that their end is unknown."""
+        acts = list(self._acting.values())
+        for task in acts:
+            task.cancel()
+        await asyncio.gather(*acts, return_exceptions=True)
+        await self._turn()
+
+    def _refuse_waiting(self) -> None:
+        """Nothing is written down any more: say so to who still waits for it."""
+        for item in self._inbox:
+            if isinstance(item, _Said) and not item.journalled.done():
+                item.journalled.set_exception(ControlError("the daemon is ending: not done"))
 
     async def _sleep(self) -> None:
         """Wait for an input, or for the moment at which the mind wants to look again."""
@@ -232,6 +203,7 @@ class Daemon:
         self._awake.clear()
 
     async def _turn(self) -> None:
+        await self._renew()
         said, self._inbox = self._inbox, []
         inputs = [item.said if isinstance(item, _Said) else item for item in said]
         held = self._store.holds_lease()
@@ -245,7 +217,7 @@ class Daemon:
             await self._without_store(done, said, error)
             return
         self._memory, self._view, self._last = done.memory, done.view, done
-        self._alarmed = False
+        self._alarmed = self._alarmed and not done.events
         for item in said:
             if isinstance(item, _Said) and not item.journalled.done():
                 item.journalled.set_result(None)
@@ -296,7 +268,10 @@ class Daemon:
     async def _dispatch(self, request: RecoveryRequest) -> None:
         """Read pause, maintenance and lease once more, then let the hands act."""
         assert self._group is not None
-        why = await self._in_store(partial(self._changed_since, request))
+        try:
+            why = await self._in_store(partial(self._changed_since, request))
+        except StorageError as error:
+            why = f"the store cannot be read: {error}"
         if why:
             self._put(Aborted(request.id, why))
             return
@@ -312,6 +287,10 @@ class Daemon:
         for command in (*commands, *(event.command for event in written)):
             if command.order in STOPS and command.target in {"", request.node, self._cluster.name}:
                 return f"{command.order.value} by {command.by} came first"
+        if self._draining:
+            return "the healer is shutting down"
+        if self._fresh is not None:
+            return "a new configuration came first"
         return "" if self._store.holds_lease() else "the lease was lost"
 
     async def _act(self, request: RecoveryRequest, node: NodeConfig) -> None:
@@ -325,16 +304,25 @@ class Daemon:
     # -- operators -------------------------------------------------------------------------------
 
     async def reload(self, cluster: Cluster, policy: Policy, source: str) -> None:
-        """Put a checked configuration in force; a changed inventory is looked at anew."""
-        changed = cluster != self._cluster or policy != self._policy
-        self._policy = policy
-        if changed and self._eyes_task is not None:
-            if cluster != self._cluster:
-                self._cluster, self._view = cluster, View.cold(cluster)
+        """Put a checked configuration in force from the next turn on; no act begins before that."""
+        self._fresh = cluster, policy
+        self._awake.set()
+        await self._note(ConfigLoaded(self._clock.now(), source, policy.mode.value))
+
+    async def _renew(self) -> None:
+        """Take a new configuration over; a changed inventory is looked at anew."""
+        if self._fresh is None:
+            return
+        (cluster, policy), self._fresh = self._fresh, None
+        anew = cluster != self._cluster
+        same_eyes = not anew and policy == self._policy
+        self._cluster, self._policy = cluster, policy
+        if anew:
+            self._view = View.cold(cluster)
+        if self._eyes_task is not None and not same_eyes:
             self._eyes_task.cancel()
             await asyncio.gather(self._eyes_task, return_exceptions=True)
             self._open_eyes()
-        await self._note(ConfigLoaded(self._clock.now(), source, policy.mode.value))
 
     async def reload_failed(self, source: str, error: str) -> None:
         """Journal that a configuration was refused; the old one stays in force."""
@@ -361,37 +349,37 @@ class Daemon:
             case "nodes":
                 return explain.nodes(self._last, now)
             case "explain":
-                node = str(request.get("node", ""))
-                if node not in self._cluster.nodes:
-                    known = ", ".join(self._cluster.nodes)
-                    raise ControlError(f"there is no node {node!r}; there are: {known}")
+                node, known = str(request.get("node", "")), self._last.cluster.nodes
+                if node not in known:
+                    there = ", ".join(known)
+                    raise ControlError(f"there is no node {node!r}; there are: {there}")
                 return explain.explain(self._last, self._policy, node, now)
             case _:
                 raise ControlError(f"there is no command {name!r}")
 
     async def _command(self, order: Order, request: dict[str, Any], by: str) -> dict[str, Any]:
-        target, reason = str(request.get("target", "")), str(request.get("reason", ""))
+        target, reason = _text(request, "target", 200), _text(request, "reason", 500)
         until = request.get("until")
+        numeric = isinstance(until, int | float) and math.isfinite(until)
+        if until is not None and not numeric:
+            raise ControlError("until is a moment in UTC seconds, or null")
         if order in {Order.ACK, Order.APPROVE} and target not in self._memory.incidents:
             known = ", ".join(self._memory.incidents) or "none"
             raise ControlError(f"there is no open incident {target!r}; open: {known}")
+        maintained = {"", self._cluster.name, *self._cluster.nodes}
+        if order is Order.MAINTENANCE and target not in maintained:
+            there = ", ".join(self._cluster.nodes)
+            raise ControlError(f"there is no node {target!r}; there are: {there}")
         if order is Order.PAUSE and not reason:
             raise ControlError("a pause needs a reason: others will ask")
-        command = OperatorCommand(
-            order, by, reason[:500], target[:200], float(until) if until is not None else None
-        )
-        await self._say(command)
+        end = None if until is None else float(until)
+        await self._say(OperatorCommand(order, by, reason, target, end))
         return {"done": order.value, "by": by}
 
 
-@asynccontextmanager
-async def signals(handlers: dict[int, Callable[[], None]]) -> AsyncIterator[None]:
-    """Handle these signals inside the block."""
-    loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+def _text(request: dict[str, Any], key: str, limit: int) -> str:
+    """Return a text of a request; what no terminal should be sent is taken out."""
+    said = request.get(key)
+    if said is not None and not isinstance(said, str):
+        raise ControlError(f"{key} is a text")
+    return "".join(sign for sign in (said or "")[:limit] if sign.isprintable()).strip()
