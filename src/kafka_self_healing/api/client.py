@@ -33,6 +33,11 @@ def ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
         raise ControlError(
             f"{state_dir / SOCKET_NAME}: permission denied: be the daemon's user or root"
         ) from None
+    except TimeoutError:
+        raise ControlError(
+            f"the daemon has not answered within {TIMEOUT_S:g} s: is its store writable? "
+            "A command may still take effect"
+        ) from None
     except OSError as error:
         raise ControlError(f"{state_dir / SOCKET_NAME}: {error or type(error).__name__}") from None
     if not answer.get("ok"):

@@ -69,12 +69,16 @@ async def _serve(
         answer = {"ok": True, **await controls.control(request, by)}
     except KafkaSelfHealingError as error:
         answer = {"ok": False, "error": str(error)}
-    except (ValueError, TimeoutError, OSError) as error:
+    except TimeoutError:
+        text = f"no whole request within {REQUEST_TIMEOUT_S:g} s"
+        answer = {"ok": False, "error": f"the request cannot be read: {text}"}
+    except (ValueError, RecursionError, OSError) as error:
         answer = {"ok": False, "error": f"the request cannot be read: {error}"}
     try:
         writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
-    except ConnectionError as error:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            await writer.drain()
+    except (ConnectionError, TimeoutError) as error:
         _LOGGER.debug("a client went away before its answer: %s", error)
     finally:
         writer.close()
