@@ -30,7 +30,8 @@ def make_report(
 ) -> Report:
     """Return the report.
 
-    `how`: the options that change what is right, and what is right in words; `clocks`: one moment in seconds of the boot clock and of UTC.
+    `how`: the options that change what is right, and what is right in words;
+    `clocks`: one moment in seconds of the boot clock and of UTC.
     """
     settings = load_configuration(configuration)
     properties = shortened_properties(ClusterSettings().session_timeout_ms)
