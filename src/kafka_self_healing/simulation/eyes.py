@@ -140,7 +140,7 @@ class Eyes:
                 self.world.agenda.at(sight.asked + LEAST_APART_S, self._asked_again, id_)
         if now - self._cluster_asked >= LEAST_APART_S - 1e-6:
             self._cluster_asked = now
-            self._look_at_cluster(suspected=True)
+            self._look_at_cluster(suspected=True, asked=True)
 
     def _asked_again(self, id_: str) -> None:
         self.sights[id_].asked_due = False
@@ -162,7 +162,7 @@ class Eyes:
                 answers.append((HEALER, node.id, kind, outcome, fact))
         self._send(answers, timeout)
 
-    def _look_at_cluster(self, *, suspected: bool) -> None:
+    def _look_at_cluster(self, *, suspected: bool, asked: bool = False) -> None:
         timeout = self.policy.suspect_timeout_s if suspected else self.policy.timeout_s
         answers: list[tuple[str, str, Kind, Outcome, Fact | None]] = []
         for node in self._witnesses():
@@ -171,7 +171,7 @@ class Eyes:
         for node in self.world.voters:
             sight = self.sights[node.id]
             silent = sight.silent >= self.policy.silent_looks
-            if silent and self.world.now + 1e-9 < sight.next_knock:
+            if silent and not asked and self.world.now + 1e-9 < sight.next_knock:
                 continue
             outcome, fact = readings.quorum(self.world, node)
             answers.append((node.id, self._names, Kind.QUORUM, outcome, fact))

@@ -192,12 +192,13 @@ class HealerCrash:
 
 @dataclass(frozen=True, slots=True)
 class Clumsy:
-    """Acts fail, or end without anybody knowing how, at these shares."""
+    """Acts fail, or end without anybody knowing how, at these shares, or take longer."""
 
     at_s: float
     for_s: float
     fails: float = 0.0
     unknown: float = 0.0
+    slow_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

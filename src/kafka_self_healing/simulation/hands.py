@@ -21,10 +21,11 @@ Report = Callable[[int, StepReport | RecoveryResult], None]
 
 @dataclass(slots=True)
 class Grip:
-    """How well acts go: shares of acts that fail, and whose end is unknown."""
+    """How well acts go: shares of acts that fail, or end unknown; extra seconds."""
 
     fails: float = 0.0
     unknown: float = 0.0
+    slow_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class Hands:
             self.world.agenda.after(self.rng.uniform(0.05, 0.3), self._stop, act)
         else:
             self._say(act, StepReport(act.request.id, "start", ended=False))
-            self.world.agenda.after(self.rng.uniform(0.05, 0.4), self._start, act)
+            takes = self.rng.uniform(0.05, 0.4) + self.grip.slow_s
+            self.world.agenda.after(takes, self._start, act)
 
     def _node(self, act: Act) -> Node:
         return self.world.nodes[act.request.node]

@@ -12,6 +12,16 @@ from kafka_self_healing.simulation.world import Node, Phase, World
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
 
+CONFIRM_S = 2.0
+"""A process that is gone for less may be on its way back."""
+
+FOREIGN = (
+    ("a unit job is queued", "job"),
+    ("another tool's lock is held", "host_lock"),
+    ("a debugger is attached", "tracer"),
+    ("its unit is masked", "masked"),
+    ("somebody asked it to stop", "stop_requested"),
+)
 Broken = Callable[[str, str], None]
 
 
@@ -24,6 +34,7 @@ class Tally:
     harmful: int = 0
     missed: int = 0
     overtaken: int = 0
+    hasty: int = 0
 
 
 class Harm:
@@ -46,9 +57,12 @@ class Harm:
         else:
             self._start(request, node)
 
-    def _blame(self, code: str, text: str) -> None:
-        """What changed within the grace time is counted as overtaken, not blamed."""
-        if self.world.now - self.world.changed_at <= GRACE_S:
+    def _blame(self, code: str, text: str, since: float | None = None) -> None:
+        """What changed within the grace time is counted as overtaken, not blamed.
+
+        `since`: when that which speaks against the act became so; None: when anything changed.
+        """
+        if self.world.now - (self.world.changed_at if since is None else since) <= GRACE_S:
             self.tally.overtaken += 1
             return
         self.tally.harmful += 1
@@ -57,15 +71,10 @@ class Harm:
     def _ours_to_break(self, request: RecoveryRequest, node: Node) -> None:
         if not node.commissioned:
             self._blame("I3", f"{request.id} on node {node.id}, never seen alive")
-        for what, there in (
-            ("a unit job is queued", node.job),
-            ("another tool's lock is held", node.host_lock),
-            ("a debugger is attached", node.tracer),
-            ("its unit is masked", node.masked),
-            ("somebody asked it to stop", node.stop_requested),
-        ):
-            if there:
-                self._blame("I4", f"{request.id} while {what}")
+        for what, name in FOREIGN:
+            if getattr(node, name):
+                since = node.since.get(name, node.snapshots[-1].at)
+                self._blame("I4", f"{request.id} while {what}", since)
 
     def _start(self, request: RecoveryRequest, node: Node) -> None:
         then = self.world.was(node, self.world.now - GRACE_S)
@@ -75,16 +84,22 @@ class Harm:
         elif node.alive:
             self.tally.overtaken += 1
         if node.storage_missing:
-            self._blame("I3", f"{request.id}: a start on a data directory that is not there")
-        if node.exit_status == 143 and not node.alive:
-            dead_s = self.world.now - node.snapshots[-1].at
-            if dead_s < self.policy.terminated_hold_s - GRACE_S:
-                self._blame("I5", f"{request.id}: only {dead_s:.0f} s after a SIGTERM")
+            text = f"{request.id}: a start on a data directory that is not there"
+            self._blame("I3", text, node.since.get("storage_missing"))
+        if not node.alive:
+            self._dead_for(request, node)
         if not node.config.is_voter:
             self._start_broker(request)
         stale = self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
         if stale:
             self._blame("I2", f"{request.id} would make a stale copy of {stale} its leader")
+
+    def _dead_for(self, request: RecoveryRequest, node: Node) -> None:
+        dead_s = self.world.now - node.ended_at
+        if dead_s < CONFIRM_S:
+            self.tally.hasty += 1
+        if node.exit_status == 143 and dead_s < self.policy.terminated_hold_s - GRACE_S:
+            self._broken("I5", f"{request.id}: only {dead_s:.0f} s after a SIGTERM")
 
     def _start_broker(self, request: RecoveryRequest) -> None:
         leaderless = self.world.leaderless_since
@@ -92,7 +107,8 @@ class Harm:
             dead = sum(not v.alive for v in self.world.voters)
             if len(self.world.voters) - dead < self.world.majority:
                 self.tally.needless += 1
-                self._blame("I2", f"{request.id}: a broker is started while the quorum is lost")
+                text = f"{request.id}: a broker is started while the quorum is lost"
+                self._blame("I2", text, leaderless)
         for voter in self.world.voters:
             free = not (voter.masked or voter.stop_requested or voter.dark or voter.job)
             free = free and not voter.host_lock and not voter.storage_missing and voter.lie is None
@@ -133,7 +149,7 @@ class Harm:
         if enough and len(struck) / len(world.nodes) >= self.policy.storm_fraction:
             self._blame("I4", f"{request.id} in a storm of {len(struck)} nodes")
         if latch:
-            self._blame("latch", f"{request.id} after {latch} did not come back")
+            self._broken("latch", f"{request.id} after {latch} did not come back")
         sick = [n.id for n in world.nodes.values() if self._sick_bystander(n, node)]
         if sick:
             self._blame("others", f"{request.id} while {', '.join(sick)} are sick")

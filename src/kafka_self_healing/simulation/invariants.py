@@ -216,6 +216,8 @@ class Judge:
         look = self.eyes.sights[request.node].service_look
         if look <= request.proposed.mono_s:
             self._broken("I4", f"{request.id} without a look after its proposal")
+        if self.world.now - look > 2 * self.policy.interval_s + self.policy.timeout_s:
+            self._broken("I4-stale", f"{request.id} on a look of {self.world.now - look:.1f} s ago")
 
     def _alone(self, request: RecoveryRequest) -> None:
         """I1, with the reading of the slot in SAFETY.md section 3."""

@@ -114,6 +114,8 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "gone by one family": _half_proven,
     "ages of facts ignored": _ages_ignored,
     "open requests ignored": _open_requests_ignored,
+    "one family suffices": lambda: without("two_families"),
+    "no look after the proposal": lambda: without("still_true"),
 }
 
 
@@ -128,6 +130,7 @@ def _guard(guard: str, caught_by: str, *faults: Any, **more: Any) -> Mutant:
     return _at(guard, guard, caught_by, *faults, **more)
 
 
+BLIND = ("101", "102", "4", "5", "6")
 EARLY = ("hung before the drop",)
 LOW_BUDGET = Policy(start_budget=Budget(2, 3600.0))
 
@@ -140,21 +143,26 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("warmed_up", "I4", f.Crash(0.5, "1")),
     _guard("clock_is_sane", "I4", f.Crash(60, "1"), f.ClockStep(60.5, 3600.0)),
     _guard(
-        "view_is_fresh", "I4", f.Crash(60, "1"), f.HealerCrash(61, 5.0),
-        f.CutHealer(64, ("1",), 300), weaken=("ages of facts ignored",),
+        "view_is_fresh", "I4-stale", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(55, "1"),
+        f.BadWeather(60, 200, 0.0, 2.9), f.Suspend(70, 25.0),
+        f.Says(80, Order.MAINTENANCE_END, "1"),
+        weaken=("ages of facts ignored", "no look after the proposal"),
     ),
     _guard(
-        "viewpoint_is_sound", "I4", f.CutHealer(0.1, ("100", "3", "4", "5", "6"), 299),
-        *(f.Says(30, Order.MAINTENANCE, id_) for id_ in ("100", "3", "4", "5", "6")),
-        f.Hang(100, "1"), shape=WIDE,
+        "viewpoint_is_sound", "I4", f.CutHealer(0.1, BLIND, 299),
+        *(f.Says(30, Order.MAINTENANCE, id_) for id_ in BLIND), f.Hang(100, "1"), shape=WIDE,
+        seed=2,
     ),
-    _guard("no_storm", "I4", f.Hang(100, "1"), f.Hang(100.5, "2"), f.Says(104, Order.ACK, "2")),
+    _guard(
+        "no_storm", "I4", *(f.Hang(100, id_) for id_ in "1234"),
+        *(f.Says(125, Order.ACK, id_) for id_ in "234"), shape=WIDE,
+    ),
     _guard(
         "two_families", "I3", f.Lie(60, "1", Family.MACHINE, 200),
         shape=replace(APART, kinds=ALL_KINDS - {Kind.JVM}),
     ),
     _guard(
-        "no_unresolved_act", "I1", f.Clumsy(50, 200, unknown=1.0), f.Crash(60, "1", 0.0, 0.1),
+        "no_unresolved_act", "I1", f.Clumsy(50, 200, slow_s=10.0), f.Crash(60, "1"),
         weaken=("open requests ignored",),
     ),
     _guard("one_at_a_time", "I1", f.Crash(60, "1"), f.Crash(60.1, "2")),
@@ -162,8 +170,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("no_foreign_work", "I4", f.ForeignWork(50, "1", "job"), f.Crash(60, "1")),
     _guard("data_dirs_present", "I3", f.StorageMissing(50, "1"), f.Crash(60, "1")),
     _guard(
-        "start_order", "I2", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "2"),
-        f.Crash(60, "3"), f.Crash(85, "1"), shape=replace(APART, unclean=True),
+        "start_order", "I2", f.Says(50, Order.MAINTENANCE), f.Crash(60, "2"), f.Crash(60, "3"),
+        f.Crash(85, "1"), f.Says(100, Order.MAINTENANCE, "1"), f.Says(101, Order.MAINTENANCE_END),
+        shape=replace(APART, unclean=True),
     ),
     _guard(
         "quorum_is_present", "I2", f.Says(50, Order.MAINTENANCE, "100"),
@@ -171,38 +180,37 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _guard(
         "quorum_is_safe", "I2", f.Says(50, Order.MAINTENANCE, "102"), f.Crash(55, "102"),
-        f.Lie(90, "100", Family.OURS, 200), f.Lie(90, "101", Family.OURS, 200), weaken=EARLY,
+        f.Lie(90, "101", Family.OURS, 200), weaken=EARLY,
     ),
     _guard(
         "replicas_are_safe", "I2", f.Says(50, Order.MAINTENANCE, "3"), f.Crash(55, "3"),
         f.Lie(130, "1", Family.OURS, 100), shape=replace(APART, brokers=4), weaken=EARLY,
     ),
-    _guard("others_are_well", "others", f.Crash(95, "2", 120.0), f.Hang(100, "1")),
+    _guard("others_are_well", "others", f.OperatorStop(50, "2"), f.Hang(100, "1"), shape=WIDE),
     _guard(
         "not_latched", "latch", f.Hang(100, "1", None, 3.0), f.Says(140, Order.MAINTENANCE, "1"),
         f.Hang(200, "2"), shape=WIDE,
     ),
     _guard(
         "controller_last", "order", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "1"),
-        *(f.Lie(100 + 40 * i, v, Family.OURS, 35) for i, v in enumerate(("100", "101", "102"))),
-        weaken=EARLY,
+        f.Lie(150, "2", Family.OURS, 100), shape=Shape(combined=5, min_isr=1), weaken=EARLY,
+        seed=4,
     ),
-    _guard(
-        "anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1"),
-    ),
+    _guard("anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1")),
     _guard("backoff_over", "I5", f.Terminate(60, "1")),
     _guard(
         "within_budget", "I5", f.Crash(60, "1"), f.Crash(90, "2"), f.Crash(120, "3"),
         policy=LOW_BUDGET,
     ),
     _guard("attempts_left", "I5", f.Crash(60, "1", 0.0, 5.0)),
-    _guard("still_true", "I4", f.Crash(60, "1")),
+    _guard("still_true", "I4", f.BadWeather(50, 100, 0.0, 2.9), f.Crash(60, "1")),
     _at(
-        "a node is gone after one look", "", "needless", f.Crash(60, "1"),
+        "a node is gone after one look", "", "hasty", f.Crash(60, "1"),
         mutant_policy=Policy(gone_looks=1, gone_apart_s=0.0),
     ),
     _at(
         "hung is restarted before the drop", "", "I3", f.Hang(100, "1"), removes=EARLY,
+        shape=replace(APART, session_s=18.0),
     ),
     _at(
         "gone by the machine's word alone", "two_families", "I3",

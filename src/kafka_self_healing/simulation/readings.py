@@ -145,7 +145,8 @@ def peers(world: World, node: Node) -> Reading:
 
 def quorum(world: World, node: Node) -> Reading:
     """Return a controller's answer; only the leader has an account to give."""
-    if node.dark or node.frozen or node.lie is Family.OURS:
+    shut = node.lie is Family.OURS and not node.config.is_broker
+    if node.dark or node.frozen or shut:  # of a combined node only the data port is shut
         return Outcome.TIMED_OUT, None
     if not node.controller_up:
         return Outcome.REFUSED, None

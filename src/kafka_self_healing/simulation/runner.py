@@ -53,7 +53,7 @@ class Outcome:
         return not self.violations
 
     def metric(self, name: str) -> int:
-        """Return one harm metric: acts, needless, harmful, missed, overtaken."""
+        """Return one harm metric: acts, needless, harmful, missed, overtaken, hasty."""
         return dict(self.metrics)[name]
 
 
@@ -124,6 +124,7 @@ def _metrics(tally: Tally) -> tuple[tuple[str, int], ...]:
         ("harmful", tally.harmful),
         ("missed", tally.missed),
         ("overtaken", tally.overtaken),
+        ("hasty", tally.hasty),
     )
 
 

@@ -13,8 +13,14 @@ from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Answer
 from kafka_self_healing.model.event import DaemonStarted, Event
 from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.incident import IncidentState
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.model.recovery import RecoveryRequest, RecoveryResult, StepReport
+from kafka_self_healing.model.recovery import (
+    RecoveryRequest,
+    RecoveryResult,
+    RequestState,
+    StepReport,
+)
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.world import World
@@ -29,7 +35,11 @@ CALM_S = 2.0
 WATCHFUL_S = 1.0
 """The same while something is open."""
 
+WAITING_S = 0.25
+"""The same while the mind waits for looks."""
+
 LEAST_APART_S = 0.05
+AWAITED = frozenset({RequestState.PROPOSED, RequestState.UNKNOWN})
 SWITCHING = frozenset({Order.PAUSE, Order.MAINTENANCE})
 
 
@@ -123,8 +133,17 @@ class Shell:
         if news:
             self._turn_by(max(self.world.now, self._last + LEAST_APART_S))
             return
+        if self._waiting():
+            self._turn_by(self._last + WAITING_S)
+            return
         busy = self.memory.incidents or self.memory.requests
         self._turn_by(self._last + (WATCHFUL_S if busy else CALM_S))
+
+    def _waiting(self) -> bool:
+        """Whether the mind waits for looks: a suspicion, a proposal, an act of unknown end."""
+        return any(i.state is IncidentState.SUSPECTED for i in self.memory.incidents.values()) or (
+            any(r.state in AWAITED for r in self.memory.requests.values())
+        )
 
     def report(self, life: int, said: StepReport | RecoveryResult) -> None:
         """The hands report. A step is journalled before the next one begins."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.eyes import Eyes
-from kafka_self_healing.simulation.hands import Hands
+from kafka_self_healing.simulation.hands import Grip, Hands
 from kafka_self_healing.simulation.invariants import Judge
 from kafka_self_healing.simulation.shell import Shell
 from kafka_self_healing.simulation.world import Node, World
 
 CLOCK_FROZEN_STEP_S = 60.0
+GAP_S = 30.0
+"""After a longer sleep the healer has to warm up again."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class Stage:
 
     def _set(self, node: Node, name: str, value: object) -> None:
         setattr(node, name, value)
+        node.since[name] = self.world.now
         self.world.touch(node)
 
     def _strike_node(self, fault: faults.Fault, node: Node) -> None:
@@ -126,6 +129,7 @@ class Stage:
                 agenda.after(fault.for_s, self._fair)
             case faults.Clumsy():
                 self.hands.grip.fails, self.hands.grip.unknown = fault.fails, fault.unknown
+                self.hands.grip.slow_s = fault.slow_s
                 agenda.after(fault.for_s, self._deft)
             case faults.ClockStep():
                 self.shell.clock_offset += fault.by_s
@@ -134,7 +138,8 @@ class Stage:
                     self.judge.stepped_at = world.now
             case faults.Suspend():
                 self.shell.suspend(fault.for_s)
-                agenda.after(fault.for_s, self._awake)
+                if fault.for_s > GAP_S:
+                    agenda.after(fault.for_s, self._awake)
             case faults.LeaseLost():
                 self._lease(held=False)
                 agenda.after(fault.for_s, self._lease_back)
@@ -150,7 +155,7 @@ class Stage:
         self.eyes.weather.loss = self.eyes.weather.delay_s = 0.0
 
     def _deft(self) -> None:
-        self.hands.grip.fails = self.hands.grip.unknown = 0.0
+        self.hands.grip = Grip()
 
     def _awake(self) -> None:
         self.judge.blind_since = self.world.now

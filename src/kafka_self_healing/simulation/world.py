@@ -74,6 +74,8 @@ class Node:
     last_fetch: float = 0.0
     photo: PeersFact | None = None
     version: int = 0
+    since: dict[str, float] = field(default_factory=dict)
+    ended_at: float = 0.0
     snapshots: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=KEPT_SNAPSHOTS))
 
     @property
@@ -138,10 +140,11 @@ class World:
         """Virtual seconds."""
         return self.agenda.now
 
-    def touch(self, node: Node) -> None:
-        """Note that something became true of a node."""
+    def touch(self, node: Node, *, expected: bool = False) -> None:
+        """Note that something became true of a node; `expected`: as a consequence long due."""
         node.version += 1
-        self.changed_at = self.now
+        if not expected:
+            self.changed_at = self.now
         counted = node.id in self.replicas.unfenced
         node.snapshots.append(Snapshot(self.now, node.alive, node.frozen, counted, node.phase))
 
@@ -266,7 +269,7 @@ class World:
             return
         self._voter_lost(node)
         self._session_runs_out(node)
-        node.exit_status, node.signal = exit_status, signal
+        node.exit_status, node.signal, node.ended_at = exit_status, signal, self.now
         node.phase, node.pid, node.frozen = Phase.DOWN, 0, False
         node.controller_up = node.by_hand = False
         node.tracer = 0
@@ -353,7 +356,7 @@ class World:
             return
         if node.id in self.replicas.unfenced and not self._heartbeats(node):
             self.replicas.drop(node.id)
-            self.touch(node)
+            self.touch(node, expected=True)
             self._try_register(node)
             self._all_rejoin()
 
