@@ -272,6 +272,7 @@ class Daemon:
             why = await self._in_store(partial(self._changed_since, request))
         except StorageError as error:
             why = f"the store cannot be read: {error}"
+            await self._clock.sleep(STORE_RETRY_S)
         if why:
             self._put(Aborted(request.id, why))
             return
@@ -339,7 +340,7 @@ class Daemon:
     async def control(self, request: dict[str, Any], by: str) -> dict[str, Any]:
         """Answer a request of the local socket; commands are journalled before the answer."""
         name, now = request.get("command"), self._clock.now()
-        if name in {order.value for order in Order}:
+        if isinstance(name, str) and name in {order.value for order in Order}:
             return await self._command(Order(name), request, by)
         if self._last is None:
             raise ControlError("the daemon has just started and has seen nothing yet: ask again")
