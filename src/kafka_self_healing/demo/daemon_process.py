@@ -33,13 +33,17 @@ class DaemonProcess:
         self.close()
 
     @property
+    def program(self) -> list[str]:
+        """How the command line of this installation is called."""
+        script = Path(sys.executable).with_name("kafka-self-healing")
+        if script.is_file():
+            return [str(script)]
+        return [sys.executable, "-m", "kafka_self_healing.cli.main"]
+
+    @property
     def command(self) -> list[str]:
         """The daemon's command line."""
-        script = Path(sys.executable).with_name("kafka-self-healing")
-        program = [sys.executable, "-m", "kafka_self_healing.cli.main"]
-        if script.is_file():
-            program = [str(script)]
-        return [*program, "run", "--config", str(self._configuration)]
+        return [*self.program, "run", "--config", str(self._configuration)]
 
     def start(self) -> None:
         """Start it; it dies with us, however we end. Call this from the main thread."""

@@ -36,7 +36,7 @@ class Mailbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
         self._ready = threading.Event()
-        self._failure: Exception | None = None
+        self._failure = ""
         self._thread = threading.Thread(target=self._run, name="demo-mailbox", daemon=True)
         self.port = 0
 
@@ -45,7 +45,7 @@ class Mailbox:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
         self._ready.wait(_LIMIT_S)
-        if self._failure is not None or not self.port:
+        if self._failure or not self.port:
             raise DemoError(f"the demo's mail server does not start: {self._failure}")
         return self
 
@@ -72,8 +72,10 @@ class Mailbox:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except (OSError, ImportError) as failure:
-            self._failure = failure
+        except ImportError:
+            self._failure = "pip install 'kafka-self-healing[demo]'"
+        except OSError as failure:
+            self._failure = str(failure)
         finally:
             self._ready.set()
 

@@ -12,6 +12,7 @@ from kafka_self_healing.demo.configuration import Knob
 from kafka_self_healing.demo.faults import Fault
 from kafka_self_healing.demo.folder import RunFolder
 from kafka_self_healing.demo.load import Comparison, LoadReport
+from kafka_self_healing.demo.mailbox import Mail
 from kafka_self_healing.demo.screen import Happening
 
 STEPS: Final = ("suspected", "diagnosed", "decided", "acted", "serving", "in_sync", "healed")
@@ -49,7 +50,7 @@ class VictimStory:
 class Report:
     """All that is told at the end. `wrong`: what the judge found; empty: the right thing happened.
 
-    `gap_s`: longest time between acknowledged records since the blow, and when it began after it.
+    `program`: how to call the command line. `gap_s`: longest time between acknowledged records since the blow, and when it began after it.
     """
 
     fault: Fault
@@ -64,7 +65,8 @@ class Report:
     gap_s: tuple[float, float] | None
     comparison: Comparison | None
     knobs: tuple[Knob, ...]
-    mails: tuple[str, ...]
+    mails: tuple[Mail, ...]
+    program: str
     timeline: tuple[Happening, ...]
     took_s: float
 
@@ -84,7 +86,7 @@ def report_text(report: Report, folder: RunFolder, *, data_kept: bool) -> str:
     lines += _records(report)
     lines += _knobs(report.knobs)
     lines += _mails(report.mails)
-    lines += _places(folder, data_kept=data_kept)
+    lines += _places(folder, report.program, data_kept=data_kept)
     return "\n".join([*lines, *_verdict(report), ""])
 
 
@@ -168,12 +170,19 @@ def _knobs(knobs: Sequence[Knob]) -> list[str]:
     return [*lines, ""]
 
 
-def _mails(mails: Sequence[str]) -> list[str]:
-    return ["Mails:" if mails else "Mails: none", *(f"  {subject}" for subject in mails), ""]
+def _mails(mails: Sequence[Mail]) -> list[str]:
+    """Return all subjects, and the text of the last letter: it tells the whole story."""
+    if not mails:
+        return ["Mails: none", ""]
+    lines = ["Mails:", *(f"  {mail.file.name}  {mail.subject}" for mail in mails)]
+    lines.append(f"  {mails[-1].file.name} in full:")
+    for line in mails[-1].text.strip().splitlines():
+        lines += [f"  | {part}" for part in _wrapped(line, _WIDTH - 4)]
+    return [*lines, ""]
 
 
-def _places(folder: RunFolder, *, data_kept: bool) -> list[str]:
-    audit = f"kafka-self-healing audit verify --config {folder.configuration}"
+def _places(folder: RunFolder, program: str, *, data_kept: bool) -> list[str]:
+    audit = f"{program} audit verify --config {folder.configuration}"
     places = {
         "configuration": folder.configuration,
         "journal": folder.state / "journal.db",

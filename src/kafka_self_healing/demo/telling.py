@@ -51,7 +51,8 @@ def make_report(
         gap_s=longest_gap(ending.load, first, clocks),
         comparison=ending.seen.comparison,
         knobs=tuple(shortened(settings, properties)),
-        mails=tuple(mail.subject for mail in stage.mailbox.mails),
+        mails=tuple(stage.mailbox.mails),
+        program=" ".join(stage.daemon.program),
         timeline=tuple(stage.timeline),
         took_s=took_s,
     )  # fmt: skip

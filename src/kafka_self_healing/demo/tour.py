@@ -101,7 +101,9 @@ def interruptible() -> Iterator[None]:
 
     The handlers of before are put back at the end.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else `nohup` asked us to stay
+        numbers.append(signal.SIGHUP)
 
     def end(number: int, _frame: object) -> None:
         for one in numbers:
@@ -184,7 +186,8 @@ def _write_configuration(
 def _warm_up(stage: Stage, folder: RunFolder, stream: TextIO, headline: str) -> None:
     """Wait until records flow and the daemon knows every node well; then all counts."""
     _say(stream, f"the daemon: {' '.join(stage.daemon.command)}")
-    _say(stream, f"look in:    kafka-self-healing status --state-dir {folder.state}")
+    look = f"{' '.join(stage.daemon.program)} status --state-dir {folder.state}"
+    _say(stream, f"look in:    {look}  (also nodes, explain NODE, pause, resume)")
     stage.screen.open(headline)
     if not stage.until(
         lambda: stage.load.report().acknowledged >= _FIRST_RECORDS, limit_s=_LOAD_LIMIT_S

@@ -18,6 +18,7 @@ from kafka_self_healing.demo.configuration import Knob
 from kafka_self_healing.demo.faults import FAULTS
 from kafka_self_healing.demo.folder import RunFolder
 from kafka_self_healing.demo.load import Comparison, Gap, LoadReport
+from kafka_self_healing.demo.mailbox import Mail
 from kafka_self_healing.demo.report import Report, VictimStory, figures, report_text
 from kafka_self_healing.demo.screen import Happening, PlainScreen
 from kafka_self_healing.demo.telling import longest_gap
@@ -164,7 +165,8 @@ REPORT = Report(
     gap_s=(2.5, -0.1),
     comparison=Comparison(90, 90, (), 0),
     knobs=(Knob("policy.stable_floor_s", 10.0, 60.0),),
-    mails=("FAILURE of node 2",),
+    mails=(Mail(12.0, "FAILURE of node 2", "It is gone.\n\nThe story", Path("001.eml")),),
+    program="kheal",
     timeline=(Happening(0.0, "demo", "node 2: kill -9"),),
     took_s=47.2,
 )
@@ -185,6 +187,9 @@ def test_the_report_tells_everything(tmp_path: Path) -> None:
     assert "2.50 s, from -0.10 s on" in text
     assert "acknowledged 90, read back 90" in text
     assert "saw: SERVICE: failed" in text
+    assert "001.eml  FAILURE of node 2" in text
+    assert "  | It is gone." in text
+    assert f"kheal audit verify --config {folder.configuration}" in text
     for path in (folder.configuration, folder.mails, folder.report, folder.state / "journal.db"):
         assert str(path) in text
     assert text.rstrip().endswith(f"RIGHT: {FAULTS['crash'].is_right}.")
