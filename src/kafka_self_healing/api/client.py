@@ -52,7 +52,10 @@ def _read(link: socket.socket) -> dict[str, Any]:
         if not chunk or len(data) > MAX_REPLY:
             raise ControlError("the daemon closed the connection without an answer")
         data += chunk
-    answer = json.loads(data)
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise ControlError(f"the daemon's answer is no JSON: {error}") from None
     if not isinstance(answer, dict):
         raise ControlError("the daemon's answer is not an object")
     return answer
