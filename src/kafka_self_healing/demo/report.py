@@ -50,7 +50,8 @@ class VictimStory:
 class Report:
     """All that is told at the end. `wrong`: what the judge found; empty: the right thing happened.
 
-    `program`: how to call the command line. `gap_s`: longest time between acknowledged records since the blow, and when it began after it.
+    `program`: how to call the command line. `gap_s`: longest time between acknowledged records
+    since the blow, and when it began after it.
     """
 
     fault: Fault
