@@ -1,4 +1,4 @@
-"""Was an act right? Judged on the truth as of the last fresh look; what changed since is nobody's."""
+"""Was an act right? Judged on the truth as of the last fresh look."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ class Harm:
             if not voter.alive and free and voter.exit_status is None and 8.0 < gone_s < 30.0:
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
 
-    def _restart(
-        self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool
-    ) -> None:
+    def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:
         world = self.world
         then = world.was(node, world.now - GRACE_S)
         out = node.frozen and not world.counted(node)

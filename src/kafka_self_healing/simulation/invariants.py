@@ -35,6 +35,9 @@ OPEN_INCIDENT_S = 60.0
 """I8: after confirmation; before it, looks, confirmation and grouping take their time."""
 
 BEFORE_I8_S = 60.0
+FRESH_S = 5.0
+"""I1: whether the quorum is lost may just have changed; then the shorter slot is right."""
+
 SETTLED_S = 200.0
 """Liveness: how long after the last change of a node its incident may still be open."""
 
@@ -92,7 +95,7 @@ class Judge:
         if len(self.violations) < 40:
             self.violations.append(Violation(code, round(self.world.now, 3), text))
 
-    # --- what the journal says ---------------------------------------------------------------------
+    # --- what the journal says ---
 
     def on_events(self, events: Sequence[Event]) -> None:
         """Read new journal entries."""
@@ -178,7 +181,7 @@ class Judge:
             case Order.APPROVE:
                 record.approved.add(target)
 
-    # --- an act touches the world ----------------------------------------------------------------
+    # --- an act touches the world ---
 
     def on_act(self, request: RecoveryRequest) -> None:
         """Judge an act at the moment at which it begins."""
@@ -238,9 +241,11 @@ class Judge:
                 slot = self.policy.slot_quorum_lost_s if lost else self.policy.slot_s
                 if either:
                     self._broken("I1", f"{request.id} while {other.id} is unverified")
-                elif age < min(slot, self.policy.slot_quorum_lost_s if lost else slot) - 0.05:
-                    if self.world.now - self.world.changed_at > 4.0 or age < 4.9:
-                        self._broken("I1", f"{request.id} {age:.1f} s after {other.id}")
+                elif age < (min(slot, FRESH_S) if self._just_changed() else slot) - 0.05:
+                    self._broken("I1", f"{request.id} {age:.1f} s after {other.id}")
+
+    def _just_changed(self) -> bool:
+        return self.world.now - self.world.changed_at <= FRESH_S
 
     def _often(self, request: RecoveryRequest, *, approved: bool) -> None:
         """I5: budgets, attempts, pauses, anti-flap, spacing: counted on what was done."""
@@ -286,7 +291,7 @@ class Judge:
             elif latest.state is RequestState.HEALED and age < self.policy.restart_spacing_s:
                 self._broken("I5", f"{request.id}: another restart {age:.0f} s ago")
 
-    # --- as time goes by ----------------------------------------------------------------------------
+    # --- as time goes by ---
 
     def on_step(self, size: int, memory: object) -> None:  # noqa: ARG002
         """A turn is over: its inbox was bounded."""

@@ -166,6 +166,4 @@ def quorum(world: World, node: Node) -> Reading:
         else:
             last = -1
         voters.append(VoterFact(voter.id, last, last))
-    return Outcome.ANSWERED, QuorumFact(
-        node.id, world.epoch, fetch_ms, now_ms, tuple(voters), ()
-    )
+    return Outcome.ANSWERED, QuorumFact(node.id, world.epoch, fetch_ms, now_ms, tuple(voters), ())

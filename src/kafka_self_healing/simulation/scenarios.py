@@ -63,9 +63,7 @@ def cluster_of(shape: Shape) -> Cluster:
     for i in range(shape.combined + shape.brokers):
         mine = roles if i < shape.combined else frozenset({Role.BROKER})
         id_ = f"{i + 1}"
-        nodes[id_] = NodeConfig(
-            id_, mine, kafka_port=9092, controller_port=9093, kinds=shape.kinds
-        )
+        nodes[id_] = NodeConfig(id_, mine, kafka_port=9092, controller_port=9093, kinds=shape.kinds)
     return Cluster(NAME, nodes=nodes, session_timeout_s=shape.session_s)
 
 
@@ -86,7 +84,9 @@ def draw(seed: int, horizon_s: float = 600.0) -> Scenario:
     """Draw a scenario. The last minutes are free of new faults, so that all can settle."""
     rng = Random(seed)
     shape = _shape(rng)
-    names = tuple(cluster_of(shape).nodes)
+    cluster = cluster_of(shape)
+    names = tuple(cluster.nodes)
+    source = Draw(rng, names, cluster.voters)
     count = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
     end = max(FIRST_FAULT_S, horizon_s - CALM_AT_THE_END_S)
     draft: list[faults.Fault] = []
@@ -94,7 +94,7 @@ def draw(seed: int, horizon_s: float = 600.0) -> Scenario:
         draft.append(faults.NotCommissioned(names[-1]))
     for _ in range(count):
         at = round(rng.uniform(FIRST_FAULT_S if rng.random() < 0.95 else 0.5, end), 2)
-        draft.extend(_fault(rng, shape, names, at))
+        draft.extend(_fault(source, at))
     draft.sort(key=lambda fault: fault.at_s)
     mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
     loss = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
@@ -126,17 +126,26 @@ def _shape(rng: Random) -> Shape:
     )
 
 
-Names = tuple[str, ...]
-Maker = Callable[[Random, Shape, Names, float], list[faults.Fault]]
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What the makers of faults draw from."""
+
+    rng: Random
+    names: tuple[str, ...]
+    voters: tuple[str, ...]
 
 
-def _fault(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+Maker = Callable[[Draw, float], list[faults.Fault]]
+
+
+def _fault(draw: Draw, at: float) -> list[faults.Fault]:
     makers = tuple(maker for maker, _ in MAKERS)
-    (maker,) = rng.choices(makers, weights=[weight for _, weight in MAKERS])
-    return maker(rng, shape, names, at)
+    (maker,) = draw.rng.choices(makers, weights=[weight for _, weight in MAKERS])
+    return maker(draw, at)
 
 
-def _crash(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _crash(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     slow = rng.uniform(10.0, 80.0) if rng.random() < 0.2 else 0.0
     young = rng.choice((3.0, 25.0, 90.0)) if rng.random() < 0.15 else None
     found: list[faults.Fault] = [faults.Crash(at, rng.choice(names), slow, young)]
@@ -147,7 +156,8 @@ def _crash(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fa
     return found
 
 
-def _hang(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _hang(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     for_s = rng.choice((4.0, 8.0, 10.0, 12.0, 20.0)) if rng.random() < 0.35 else None
     young = 5.0 if rng.random() < 0.15 else None
     found: list[faults.Fault] = [faults.Hang(at, rng.choice(names), for_s, young)]
@@ -156,7 +166,8 @@ def _hang(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fau
     return found
 
 
-def _operator(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _operator(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     node = rng.choice(names)
     pick = rng.random()
     if pick < 0.3:
@@ -181,7 +192,8 @@ def _operator(rng: Random, shape: Shape, names: Names, at: float) -> list[faults
     ]
 
 
-def _sight(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _sight(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     for_s = rng.uniform(15.0, 120.0)
     pick = rng.random()
     if pick < 0.3:
@@ -196,8 +208,9 @@ def _sight(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fa
     return [faults.Lie(at, rng.choice(names), rng.choice(tuple(Family)), for_s)]
 
 
-def _cluster(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
-    voters = cluster_of(shape).voters
+def _cluster(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
+    voters = draw.voters
     pick = rng.random()
     if pick < 0.5:
         return [faults.QuorumLoss(at, tuple(rng.sample(voters, len(voters) // 2 + 1)))]
@@ -206,7 +219,8 @@ def _cluster(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.
     return [faults.PowerCut(at, rng.choice(names), rng.uniform(20.0, 100.0))]
 
 
-def _machine(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _machine(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     node = rng.choice(names)
     pick = rng.random()
     if pick < 0.3:
@@ -216,7 +230,8 @@ def _machine(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.
     return [faults.ForeignWork(at, node, what, hold), faults.Crash(at + 2.0, node)]
 
 
-def _healer(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.Fault]:
+def _healer(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, names = draw.rng, draw.names
     node = rng.choice(names)
     pick = rng.random()
     if pick < 0.35:
@@ -224,17 +239,17 @@ def _healer(rng: Random, shape: Shape, names: Names, at: float) -> list[faults.F
         trouble = faults.Crash(at, node) if rng.random() < 0.5 else faults.Hang(at, node)
         return [blow, trouble]
     if pick < 0.5:
-        return [faults.HealerCrash(at, rng.uniform(0.5, 30.0)), *_crash(rng, shape, names, at)]
+        return [faults.HealerCrash(at, rng.uniform(0.5, 30.0)), *_crash(draw, at)]
     if pick < 0.65:
         step = rng.choice((-3600.0, 3600.0, 30.0, 90.0))
-        return [faults.ClockStep(at, step), *_crash(rng, shape, names, at - rng.uniform(0, 3))]
+        return [faults.ClockStep(at, step), *_crash(draw, at - rng.uniform(0, 3))]
     if pick < 0.75:
         return [faults.Suspend(at, rng.choice((5.0, 40.0, 100.0)))]
     if pick < 0.85:
         return [faults.LeaseLost(at, rng.uniform(5.0, 60.0)), faults.Crash(at + 2.0, node)]
     return [
         faults.Clumsy(at, 100.0, rng.choice((0.0, 0.5)), rng.choice((0.3, 0.5))),
-        *_crash(rng, shape, names, at + 1.0),
+        *_crash(draw, at + 1.0),
     ]
 
 

@@ -125,7 +125,7 @@ class Shell:
 
     # --- inputs --------------------------------------------------------------------------------
 
-    def see(self, results: list[CheckResult], news: bool) -> None:  # noqa: FBT001
+    def see(self, results: list[CheckResult], news: bool) -> None:
         """Looks arrive; good ones that change nothing may wait a little."""
         if not self.up or self.asleep:
             return
@@ -223,6 +223,6 @@ class Shell:
             wait = self.world.rng.uniform(0.0, 0.6)
             self.world.agenda.after(wait, self._die_in, life, down_s, finish)
 
-    def _die_in(self, life: int, down_s: float, finish: bool) -> None:  # noqa: FBT001
+    def _die_in(self, life: int, down_s: float, finish: bool) -> None:
         if life == self.life:
             self.die(down_s, finish=finish)

@@ -65,16 +65,8 @@ class Stage:
                 world.freeze(node)
                 if fault.for_s is not None:
                     world.agenda.after(fault.for_s, self._thaw, node, node.run)
-            case faults.OperatorStop():
-                world.stop(node, requested=True)
-                node.masked = fault.then_masks
-                if fault.started_again_after_s is not None:
-                    world.agenda.after(fault.started_again_after_s, self._start, node)
-            case faults.Terminate():
-                world.stop(node, requested=False)
-            case faults.StartedByHand():
-                world.end(node, signal=9)
-                world.start(node, by_hand=True)
+            case faults.OperatorStop() | faults.Terminate() | faults.StartedByHand():
+                self._somebody(fault, node)
             case faults.StartedBySomebody():
                 self._start(node)
             case faults.Isolate():
@@ -95,6 +87,23 @@ class Stage:
                 self._set(node, "storage_missing", value=True)
             case faults.ForeignWork():
                 self._foreign_work(fault, node)
+            case _:
+                pass
+
+    def _somebody(self, fault: faults.Fault, node: Node) -> None:
+        """A person, or a stray tool, stops or starts the node."""
+        world = self.world
+        match fault:
+            case faults.OperatorStop():
+                world.stop(node, requested=True)
+                node.masked = fault.then_masks
+                if fault.started_again_after_s is not None:
+                    world.agenda.after(fault.started_again_after_s, self._start, node)
+            case faults.Terminate():
+                world.stop(node, requested=False)
+            case faults.StartedByHand():
+                world.end(node, signal=9)
+                world.start(node, by_hand=True)
             case _:
                 pass
 
