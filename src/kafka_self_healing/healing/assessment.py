@@ -179,8 +179,10 @@ def _own_standing(view: View, node: NodeConfig, policy: Policy, now: Instant) ->
         tracks.get(Kind.JVM),
     )
     answers = _answers(protocol)
-    door = listener or protocol
-    refused = door is not None and door.result.outcome is Outcome.REFUSED
+    # One port, two ways to knock: a lost look at one of them does not unprove the other.
+    refused = any(
+        door is not None and door.result.outcome is Outcome.REFUSED for door in (listener, protocol)
+    )
     jvm = jvm_track.result.fact if jvm_track else None
     jvm = jvm if isinstance(jvm, JvmFact) else None
     jvm_silent = None

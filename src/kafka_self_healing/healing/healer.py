@@ -12,7 +12,7 @@ from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.remembering import remember
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.view import View, hear
-from kafka_self_healing.healing.windows import settle, update_windows, watch_clocks
+from kafka_self_healing.healing.windows import note_agreement, settle, update_windows, watch_clocks
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Decision, Look
@@ -78,6 +78,7 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
     cluster = replace(cluster, view=turn.view)
     remember(turn, cluster)
     found = diagnose(cluster, turn.memory, policy)
+    turn.view = note_agreement(turn.view, found, now)
     incidents.reconcile(turn, cluster, found)
     by_node = _of_nodes(found)
     verification.verify(turn, cluster, by_node)

@@ -21,7 +21,8 @@ from kafka_self_healing.model.event import (
     StormChanged,
     Told,
 )
-from kafka_self_healing.model.incident import Condition, Incident
+from kafka_self_healing.model.incident import HEALABLE, Condition, Incident, IncidentState
+from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 
 ACTS_KEPT_S = 24 * 3600.0
@@ -33,13 +34,14 @@ OPEN = frozenset(
         RequestState.VERIFYING,
     }
 )
+TOLD_AGAIN = (NoticeKind.ESCALATION, NoticeKind.REMINDER)
 STEP_STOP = "stop"
 STEP_START = "start"
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """How far up its ladder a node's trouble went: attempts on the rung, and the last success."""
+    """How far up its ladder a node's trouble went: attempts on the rung; `healed`: well since."""
 
     rung: int
     attempts: int
@@ -98,8 +100,8 @@ def fold_one(memory: Memory, event: Event) -> Memory:
                 owed_starts=_paid(owed, incident.subject) if incident.serving else owed,
                 counter=max(memory.counter, _number(incident.id)),
             )
-        case IncidentClosed(incident=incident):
-            return _closed(memory, incident)
+        case IncidentClosed(incident=incident, at=at):
+            return _closed(memory, incident, at)
         case RequestChanged(request=request, at=at):
             return _request_changed(memory, request, at)
         case DaemonStarted(at=at):
@@ -144,14 +146,27 @@ def _number(id_: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _closed(memory: Memory, incident: Incident) -> Memory:
+def _closed(memory: Memory, incident: Incident, at: Instant) -> Memory:
     keep = {id_: known for id_, known in memory.incidents.items() if id_ != incident.id}
     told = {key: at for key, at in memory.told.items() if not key.startswith(f"{incident.id}/")}
     decisions = {
         key: text for key, text in memory.decisions.items() if not key.startswith(f"{incident.id}/")
     }
     approvals = {key: by for key, by in memory.approvals.items() if key != incident.id}
-    return replace(memory, incidents=keep, told=told, decisions=decisions, approvals=approvals)
+    mine = f"{incident.subject}/"
+    ladders = {
+        key: replace(ladder, healed=at) if key.startswith(mine) else ladder
+        for key, ladder in memory.ladders.items()
+    }
+    return replace(
+        memory,
+        incidents=keep,
+        told=told,
+        decisions=decisions,
+        approvals=approvals,
+        ladders=ladders,
+        owed_starts=_paid(memory.owed_starts, incident.subject),
+    )
 
 
 def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> Memory:
@@ -164,8 +179,10 @@ def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> M
         recent = [a for a in kept if a.began and at.since(a.began) <= ACTS_KEPT_S]
         acts = (*recent, request)
     approvals = memory.approvals
-    if request.state is not RequestState.PROPOSED and request.id in approvals:
-        approvals = {key: by for key, by in approvals.items() if key != request.id}
+    if request.state is RequestState.EXECUTING and {request.id, request.incident} & set(approvals):
+        # One approval is one act: what lifts attempts and budgets must not lift them for good.
+        used = {request.id, request.incident}
+        approvals = {key: by for key, by in approvals.items() if key not in used}
     latch = memory.latch
     if request.state is RequestState.FAILED and request.act_class is ActClass.RESTART:
         latch = request.id
@@ -277,9 +294,16 @@ def _acknowledged(memory: Memory, command: OperatorCommand) -> Memory:
     taken = replace(incident, acknowledged_by=command.by)
     of_these = tuple(f"{node}/" for node in incident.nodes)
     ladders = {key: at for key, at in memory.ladders.items() if not key.startswith(of_these)}
+    told = memory.told
+    if len(ladders) < len(memory.ladders) and incident.condition in HEALABLE:
+        # What the new cycle comes to is news.
+        taken = replace(taken, state=IncidentState.CONFIRMED, escalation="")
+        again = {f"{incident.id}/{kind.value}" for kind in TOLD_AGAIN}
+        told = {key: at for key, at in told.items() if key not in again}
     return replace(
         memory,
         incidents={**memory.incidents, incident.id: taken},
         ladders=ladders,
+        told=told,
         latch="",
     )

@@ -12,6 +12,7 @@ from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.incidents import escalate
 from kafka_self_healing.healing.memory import Memory, decision_key, decision_text, ladder_key
 from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.decision import Answer, Decision, Verdict
 from kafka_self_healing.model.event import Decided
 from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident
@@ -90,7 +91,8 @@ def draft(turn: Turn, node: Standing, diagnosis: Diagnosis, incident: Incident) 
     """Return the next act of the ladder for a diagnosis, not yet proposed."""
     ladder = turn.policy.ladders.get(diagnosis.condition, ())
     act = act_class(ladder[0].action) if ladder else ActClass.OTHER
-    rung, attempt = next_try(turn.memory, turn.policy, (node.id, act, diagnosis.condition), turn)
+    key = (node.id, act, diagnosis.condition)
+    rung, attempt = next_try(turn.memory, turn.policy, key, incident.opened)
     action = ladder[min(rung, len(ladder) - 1)].action if ladder else "none"
     limit = ladder[min(rung, len(ladder) - 1)].limit_s if ladder else 0.0
     service = node.service
@@ -112,14 +114,14 @@ def draft(turn: Turn, node: Standing, diagnosis: Diagnosis, incident: Incident) 
 
 
 def next_try(
-    memory: Memory, policy: Policy, key: tuple[str, ActClass, Condition], turn: Turn
+    memory: Memory, policy: Policy, key: tuple[str, ActClass, Condition], onset: Instant
 ) -> tuple[int, int]:
-    """Return (rung, attempt): the attempts go on until an hour of health has passed."""
+    """Return (rung, attempt): attempts go on unless an hour of health lies before the onset."""
     node, act, condition = key
     known = memory.ladders.get(ladder_key(node, act))
     if known is None:
         return 0, 1
-    if known.healed is not None and turn.now.since(known.healed) >= policy.ladder_reset_s:
+    if known.healed is not None and onset.since(known.healed) >= policy.ladder_reset_s:
         return 0, 1
     ladder = policy.ladders.get(condition, ())
     if known.rung < len(ladder) and known.attempts < ladder[known.rung].retry.attempts:
@@ -210,7 +212,8 @@ def _act(turn: Turn, question: Question, verdicts: list[Verdict]) -> None:
     incident = turn.memory.incidents.get(request.incident)
     if incident is not None:
         line = f"{request.action} on node {request.node} ({request.id}), attempt {request.attempt}"
-        turn.change(incident, line, acts=(*incident.acts, request.id))
+        acts = (*incident.acts, request.id)
+        turn.change(incident, line, acts=acts, serving=None, in_sync=None)
     _tell(turn, request, Answer.ACT, verdicts, [])
     turn.decisions.append(Decision(Answer.ACT, request, tuple(verdicts)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import ClusterView, Process
+from kafka_self_healing.healing.assessment import ClusterView
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.event import (
     InSync,
@@ -20,8 +20,11 @@ def remember(turn: Turn, cluster: ClusterView) -> None:
     stormy = cluster.view.storm_joined is not None
     if stormy is not turn.memory.storm:
         turn.record(StormChanged(turn.now, stormy, tuple(sorted(cluster.view.storm_nodes))))
-    if turn.memory.latch and all(node.ok is True for node in cluster.nodes.values()):
-        turn.record(LatchLifted(turn.now, "all nodes are healthy"))
+    stable = turn.policy.stable_window_s(cluster.view.cluster.session_timeout_s)
+    if turn.memory.latch and all(
+        node.ok is True and cluster.ok_s(node.id) >= stable for node in cluster.nodes.values()
+    ):
+        turn.record(LatchLifted(turn.now, f"all nodes have been healthy for {stable:.0f} s"))
 
 
 def _nodes(turn: Turn, cluster: ClusterView) -> None:
@@ -32,13 +35,7 @@ def _nodes(turn: Turn, cluster: ClusterView) -> None:
     if cluster.account is not None:
         voters = cluster.account.voters or ()
         of_cluster |= {voter.id for voter in voters if (voter.last_fetch_ms or -1) > 0}
-    new = tuple(
-        id_
-        for id_ in missing
-        if id_ in of_cluster
-        or cluster.nodes[id_].answers is True
-        or cluster.nodes[id_].process is Process.RUNNING
-    )
+    new = tuple(id_ for id_ in missing if id_ in of_cluster or cluster.nodes[id_].answers is True)
     if new:
         turn.record(NodesSeen(turn.now, new))
 

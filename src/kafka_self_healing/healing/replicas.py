@@ -15,9 +15,9 @@ class Digest:
     """What the rules need of one metadata answer.
 
     `counted`: ids listed and not fenced. `out_of_sync`: for each replica the leaders of the
-    partitions in whose ISR it is missing. `not_whole`: the ISR of partitions that lack replicas.
-    `unclean`, `reassigning`: so, or not readable. `blind`: it showed no topics and no error, so we
-    may not read them.
+    partitions in whose ISR it is missing; `missing`: how many partitions those are. `not_whole`:
+    the ISR of partitions that lack replicas. `unclean`, `reassigning`: so, or not readable.
+    `blind`: it showed no topics and no error, so we may not read them.
     """
 
     readable: bool = False
@@ -25,6 +25,7 @@ class Digest:
     listed: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     out_of_sync: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
     not_whole: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
     unclean: frozenset[str] = frozenset()
     offline: tuple[tuple[str, int], ...] = ()
@@ -39,6 +40,7 @@ def digest(fact: PeersFact | None) -> Digest:
     if fact is None or fact.listed is None:
         return Digest()
     out_of_sync: dict[str, set[str]] = {}
+    missed: dict[str, int] = {}
     not_whole: dict[tuple[str, int], tuple[str, ...]] = {}
     offline: list[tuple[str, int]] = []
     unreadable: list[str] = []
@@ -58,6 +60,8 @@ def digest(fact: PeersFact | None) -> Digest:
         missing = [replica for replica in part.replicas if replica not in part.isr]
         if missing or part.leader == NOBODY:
             not_whole[topic.name, part.id] = part.isr
+        for replica in missing:
+            missed[replica] = missed.get(replica, 0) + 1
         if part.leader != NOBODY:
             for replica in missing:
                 out_of_sync.setdefault(replica, set()).add(part.leader)
@@ -67,6 +71,7 @@ def digest(fact: PeersFact | None) -> Digest:
         listed=frozenset(fact.listed),
         seen=frozenset(seen),
         out_of_sync={broker: frozenset(leaders) for broker, leaders in out_of_sync.items()},
+        missing=missed,
         not_whole=not_whole,
         unclean=frozenset(t.name for t in fact.topics or () if t.unclean_election is not False),
         offline=tuple(offline),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.incidents import close, escalate
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+
+NO_QUORUM_EXIT_S = 50.0
+"""A broker that ends sooner did not wait for a leader (initial registration takes up to 60 s)."""
 
 ENDED_LOOK_S = 2.0
 """A process seen ended this long after the act's end did not come up (its manager may lag)."""
@@ -40,12 +43,35 @@ def _judge(
         why = request.reason or "the process ended again"
         if diagnosis is not None and diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
             _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
+        elif _no_quorum_yet(turn, cluster, request):
+            _end(turn, request, RequestState.ABORTED, "it found no controller leader: no attempt")
         else:
             _end(turn, request, RequestState.FAILED, why)
     elif _hung_again(turn, request, diagnosis):
         _end(turn, request, RequestState.FAILED, "it is hung again")
     elif node.well is True:
         turn.wake_by(turn.now.mono_s + stable - held)
+    else:
+        _page_stall(turn, request)
+
+
+def _page_stall(turn: Turn, request: RecoveryRequest) -> None:
+    """Not yet in sync is no failure while it progresses; what stands still is told."""
+    incident = turn.memory.incidents.get(request.incident)
+    assert request.ended is not None
+    if incident is None:
+        return
+    moved = [request.ended.mono_s]
+    moved += [at.mono_s for at in (incident.serving, incident.in_sync) if at is not None]
+    for follows in (turn.view.recoveries, turn.view.catching_up):
+        if request.node in follows:
+            moved.append(follows[request.node].fell_at)
+    due = max(moved) + turn.policy.stall_s
+    if turn.now.mono_s >= due:
+        stood = turn.now.mono_s - max(moved)
+        escalate(turn, incident, f"runs but is not in sync, no progress for {stood:.0f} s")
+    else:
+        turn.wake_by(due)
 
 
 def _healed(turn: Turn, request: RecoveryRequest, held: float) -> None:
@@ -65,6 +91,17 @@ def _ended_again(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
     new = node.service.invocation
     changed = new is not None and new != request.invocation_before and after > 0
     return changed or after >= ENDED_LOOK_S
+
+
+def _no_quorum_yet(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> bool:
+    """A KRaft broker exits 1 by itself when it has found no controller leader for a minute."""
+    node, track = cluster.nodes[request.node], turn.view.track(request.node, Kind.SERVICE)
+    if not node.config.is_broker or cluster.quorum is Quorum.LED or track is None:
+        return False
+    assert request.ended is not None
+    assert node.service is not None
+    lived = track.since - request.ended.mono_s
+    return node.service.exit_status == 1 and lived >= NO_QUORUM_EXIT_S
 
 
 def _hung_again(turn: Turn, request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:

@@ -119,9 +119,12 @@ class View:
     storm_nodes: frozenset[NodeId] = frozenset()
     storm_joined: float | None = None
     recoveries: Mapping[NodeId, Recovery] = field(default_factory=dict)
+    catching_up: Mapping[NodeId, Recovery] = field(default_factory=dict)
     runs: Mapping[NodeId, Run] = field(default_factory=dict)
+    agreed_at: Mapping[NodeId, float] = field(default_factory=dict)
     stuck_looks: Mapping[NodeId, int] = field(default_factory=dict)
     stops_seen: frozenset[NodeId] = frozenset()
+    kept: Mapping[NodeId, object] = field(default_factory=dict)
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.view import LONG_AGO_S, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
 
@@ -37,6 +38,7 @@ def update_windows(
         sick_since=sick_since,
         sick_before_us=before_us,
         recoveries=_recoveries(cluster),
+        catching_up=_catching_up(cluster),
         runs=_runs(cluster),
         stops_seen=_stops_seen(cluster, ours),
     )
@@ -70,6 +72,17 @@ def settle(view: View, policy: Policy, now: Instant) -> View:
     if warming is view.warming and doubt is view.clock_doubt:
         return view
     return replace(view, warming=warming, clock_doubt=doubt)
+
+
+def note_agreement(view: View, found: Sequence[tuple[str, Diagnosis]], now: Instant) -> View:
+    """Note when the families last agreed on what is wrong with a node."""
+    agreed = {
+        subject: now.mono_s
+        for subject, diagnosis in found
+        if diagnosis.confirmed and diagnosis.condition is not Condition.UNDIAGNOSED
+    }
+    kept = {node: at for node, at in view.agreed_at.items() if node in dict(found)}
+    return replace(view, agreed_at={**kept, **agreed}) if agreed or view.agreed_at else view
 
 
 def _held(
@@ -156,6 +169,19 @@ def _recoveries(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
     return found if found or cluster.view.recoveries else cluster.view.recoveries
 
 
+def _catching_up(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
+    """Follow in how many partitions' ISRs each node is still missing."""
+    known, witness = cluster.view.catching_up, cluster.witness
+    if not witness.readable:
+        return known
+    found = {
+        id_: _progressed(known.get(id_), witness.missing[id_], cluster.now.mono_s)
+        for id_ in cluster.nodes
+        if id_ in witness.missing
+    }
+    return known if found == known else found
+
+
 def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
     """Follow each run of a process from its first look to its end, and beyond."""
     known, changed = cluster.view.runs, dict[NodeId, Run]()
@@ -170,9 +196,9 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
         elif node.process is not Process.ENDED:
             track = cluster.view.track(id_, Kind.PROTOCOL)
             good = track is not None and track.good and track.result.started >= run.since
-            after = replace(run, answered=run.answered or good, led=run.led and led)
-            if after != run:
-                changed[id_] = after
+            answered, led_so_far = run.answered or good, run.led and led
+            if answered is not run.answered or led_so_far is not run.led:
+                changed[id_] = replace(run, answered=answered, led=led_so_far)
     return {**known, **changed} if changed else known
 
 

@@ -571,3 +571,44 @@ def test_a_service_that_cannot_be_read_brings_no_act() -> None:
     scene.run(120)
     assert scene.acted() == []
     assert scene.notices[0].condition == "UNDIAGNOSED"
+
+
+def test_one_lost_look_does_not_undo_a_diagnosis() -> None:
+    """Confirm both ways: a stop by an operator stays one while SERVICE is once not readable."""
+    scene = Scene()
+    scene.run(5)
+    scene.operator_stop("2")
+    scene.run(60)
+
+    def lens(look: CheckResult) -> CheckResult | None:
+        lost = look.subject == "2" and look.kind is Kind.SERVICE and 1070 < look.ended < 1073
+        return replace(look, outcome=Outcome.TIMED_OUT, fact=None) if lost else look
+
+    scene.lens = lens
+    scene.run(20)
+    assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE]
+    assert scene.incident("2").condition is Condition.STOPPED_BY_OPERATOR
+
+
+def test_a_node_is_not_known_by_its_service_manager_alone() -> None:
+    """One family that says "running" commissions nobody: it takes an answer, or the cluster."""
+    scene = Scene(combined(5))
+    others = scene.cluster.brokers[:4]
+
+    def lens(look: CheckResult) -> CheckResult | None:
+        fact = look.fact
+        if (look.subject == "5" and look.kind is not Kind.SERVICE) or look.observer == "5":
+            return replace(look, outcome=Outcome.REFUSED, fact=None)
+        if isinstance(fact, PeersFact) and fact.topics is not None:
+            topic = fact.topics[0]
+            parts = tuple(
+                replace(p, replicas=others, isr=others) for p in (topic.partitions or ())[:4]
+            )
+            return replace(
+                look, fact=replace(fact, listed=others, topics=(replace(topic, partitions=parts),))
+            )
+        return None if look.kind is Kind.QUORUM else look
+
+    scene.lens = lens
+    scene.run(10)
+    assert scene.memory.seen == frozenset(others)

@@ -21,7 +21,7 @@ def diagnose(
     rules = (
         quorum_lost(view),
         viewpoint_lost(view),
-        mass_failure(view, memory),
+        mass_failure(view, memory, policy),
         under_replicated(view, memory, policy, found),
         blind(view),
     )
@@ -58,16 +58,15 @@ def viewpoint_lost(view: ClusterView) -> Diagnosis | None:
     return Diagnosis(Condition.VIEWPOINT_LOST, view.dark, (text,), confirmed=True)
 
 
-def mass_failure(view: ClusterView, memory: Memory) -> Diagnosis | None:
+def mass_failure(view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
     """A storm opened it; it stays until fewer than the storm's nodes are dark or silent."""
     nodes = tuple(sorted(view.view.storm_nodes))
     name = f"{view.view.cluster.name}/{Condition.MASS_FAILURE.value}"
     known = memory.incident_of(name)
-    if view.view.storm_joined is None:
-        sick = tuple(view.view.sick_since)
-        if known is None or len(sick) < 2:
-            return None
-        nodes = sick
+    sick = tuple(view.view.sick_since)
+    if len(sick) < policy.storm_nodes or (view.view.storm_joined is None and known is None):
+        return None
+    nodes = nodes or sick
     if view.quorum is Quorum.LOST:
         return None
     text = f"{len(nodes)} of {len(view.nodes)} nodes went dark or silent together"

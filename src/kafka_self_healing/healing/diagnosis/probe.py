@@ -74,7 +74,8 @@ def undiagnosed(
     track = view.view.track(node.id, Kind.PROTOCOL)
     if track is None or track.good or track.streak < 2 or node.answers is True:
         return None
-    held = view.now.mono_s - track.since
+    since = max(track.since, view.view.agreed_at.get(node.id, track.since))
+    held = view.now.mono_s - since
     # Once the others have dropped it, Kafka's own session has been the waiting.
     agreed = node.dropped is True and node.silent_looks >= policy.silent_looks
     waiting = "" if agreed or held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
@@ -84,7 +85,7 @@ def undiagnosed(
         (*_all_looks(node, view), dropped_words(node)),
         confirmed=not waiting,
         waiting=waiting,
-        check_at=track.since + policy.confirm_s,
+        check_at=since + policy.confirm_s,
     )
 
 

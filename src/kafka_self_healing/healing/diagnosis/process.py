@@ -43,14 +43,15 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
         waiting = f"looks at least {policy.gone_apart_s:g} s apart"
         check_at = track.since + policy.gone_apart_s
     if waiting and not node.gone and track.streak >= policy.gone_looks:
-        held = view.now.mono_s - track.since
+        since = max(track.since, view.view.agreed_at.get(node.id, track.since))
+        held = view.now.mono_s - since
         return Diagnosis(
             Condition.UNDIAGNOSED,
             (node.id,),
             (*evidence, waiting),
             confirmed=held >= policy.confirm_s,
             waiting=waiting,
-            check_at=track.since + policy.confirm_s,
+            check_at=since + policy.confirm_s,
         )
     return Diagnosis(
         condition, (node.id,), evidence, not waiting, waiting, _gone_families(node), check_at

@@ -86,10 +86,7 @@ def _ask(row: Row, question: Question) -> Verdict:
 
 def judge(question: Question, rows: Iterable[Row]) -> list[Verdict]:
     """Ask these guards and return every verdict that refuses or has something to report."""
-    approved = (
-        question.request.id in question.memory.approvals
-        or question.request.incident in question.memory.approvals
-    )
+    approved = question.approval is not None
     found: list[Verdict] = []
     for row in rows:
         verdict = _ask(row, question)

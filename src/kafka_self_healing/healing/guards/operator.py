@@ -51,18 +51,16 @@ def known_node(q: Question) -> Verdict:
 
 def mode_permits(q: Question) -> Verdict:
     """The mode allows the act, or a person approved it."""
-    approval = q.memory.approvals.get(q.request.id) or q.memory.approvals.get(q.request.incident)
-    if approval is not None and (approval.until is None or q.view.now.utc_s < approval.until):
-        return report("approved", f"approved by {approval.by}")
+    if q.approval is not None:
+        return report("approved", f"approved by {q.approval.by}")
     what = f"{q.request.action} on node {q.request.node}, attempt {q.request.attempt}"
     if q.policy.mode is Mode.OBSERVE:
         return refuse("observe", f"would act: {what}", lifted_by="mode: auto")
+    if q.request.act_class is ActClass.START and q.request.node in q.memory.owed_starts:
+        return PASSES  # who let us stop it wants it started
     service = q.node.service
     blind = (
-        q.request.act_class is ActClass.START
-        and service is not None
-        and not reason_known(service)
-        and q.request.node not in q.memory.owed_starts
+        q.request.act_class is ActClass.START and service is not None and not reason_known(service)
     )
     if q.policy.mode is Mode.APPROVE or blind:
         why = "nothing says why the process ended; " if blind else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import Process, Quorum, Standing
+from kafka_self_healing.healing.assessment import Quorum, Standing
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
@@ -31,11 +31,15 @@ def _holder_first(q: Question) -> Verdict:
     """Hold a node that is not the last in-sync holder while such a holder is down too."""
     stranded = offline_holders(q)
     own = q.request.node
+    # Two that wait for each other are both started; where an unclean election could choose a
+    # stale replica, nobody goes before the holder.
+    holds = any(own in holders for holders in stranded.values())
     ahead = {
         holder
         for topic, holders in stranded.items()
         for holder in holders
-        if own not in holders and (holder in q.view.ready or topic in q.memory.unclean)
+        if own not in holders
+        and ((holder in q.view.ready and not holds) or topic in q.memory.unclean)
     }
     if ahead:
         text = f"partitions without a leader were last in sync on {', '.join(sorted(ahead))}"
@@ -48,7 +52,7 @@ def _holder_first(q: Question) -> Verdict:
 
 def offline_holders(q: Question) -> dict[str, frozenset[str]]:
     """For each topic with partitions whose last known holders are all down: those holders."""
-    down = {id_ for id_, node in q.view.nodes.items() if node.process is Process.ENDED}
+    down = {id_ for id_, node in q.view.nodes.items() if node.answers is not True}
     found: dict[str, frozenset[str]] = {}
     for name, isr in q.memory.not_whole.items():
         if isr and set(isr) <= down:
@@ -185,5 +189,5 @@ def controller_last(q: Question) -> Verdict:
 
 
 def rank(node: Standing, *, leads: bool, holds: bool) -> tuple[bool, bool, bool, bool, str]:
-    """Return the order of acts: holders of offline partitions, voters, active controller last."""
-    return (leads, not holds, not node.config.is_voter, node.ok is True, node.id)
+    """Return the order of acts: voters, holders of offline partitions, active controller last."""
+    return (leads, not node.config.is_voter, not holds, node.ok is True, node.id)

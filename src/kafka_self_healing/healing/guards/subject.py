@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.model.control import OperatorCommand
 from kafka_self_healing.model.decision import NEVER, Verdict
 from kafka_self_healing.model.incident import Diagnosis
 from kafka_self_healing.model.policy import Policy
@@ -31,6 +32,15 @@ class Question:
     def node(self) -> Standing:
         """The standing of the target; a node outside the inventory never gets here."""
         return self.view.nodes[self.request.node]
+
+    @property
+    def approval(self) -> OperatorCommand | None:
+        """A person's approval of this request or its incident, unless it has expired."""
+        for key in (self.request.id, self.request.incident):
+            given = self.memory.approvals.get(key)
+            if given is not None and (given.until is None or self.view.now.utc_s < given.until):
+                return given
+        return None
 
     @property
     def now(self) -> float:
