@@ -19,7 +19,7 @@ from kafka_self_healing.model.evidence import (
     QuorumFact,
     ServiceFact,
 )
-from kafka_self_healing.model.health import Track
+from kafka_self_healing.model.health import NodeStatus, Track
 from kafka_self_healing.model.node import ClusterMode, NodeConfig, NodeId
 from kafka_self_healing.model.policy import Policy
 
@@ -134,23 +134,63 @@ def fresh_bound_s(kind: Kind, track: Track | None, policy: Policy) -> float:
     return min(policy.fresh_cap_s, 2 * interval)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A node's standing with what it was made of: it holds until that changes or grows old."""
+
+    status: NodeStatus | None
+    policy: Policy
+    until: float
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class _Peers:
+    """What all standings need of the others' word."""
+
+    fact: QuorumFact | None
+    reign_s: float
+    digests: tuple[tuple[NodeId, Digest], ...]
+    best: Digest
+    living: int
+    fetch_timeout_s: float
+
+
 def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
-    """Derive this turn's standings. The witnesses' word needs a known leader (KRaft)."""
+    """Derive this turn's standings. The witnesses' word needs a known leader (KRaft).
+
+    A node of which nothing new was seen keeps its standing: most turns bring one node's looks.
+    """
     horizon = now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
     told = account(view, horizon)
-    led = told is not None
-    nodes = {
-        node.id: _own_standing(view, node, policy, now) for node in view.cluster.nodes.values()
-    }
-    quorum = _quorum_state(nodes, led=led, kraft=view.cluster.mode is ClusterMode.KRAFT)
+    kraft = view.cluster.mode is ClusterMode.KRAFT
+    kept = {node.id: _own(view, node, policy, now) for node in view.cluster.nodes.values()}
+    own = {id_: one.standing for id_, one in kept.items()}
     fact = told[2] if told else None
-    led_by = (fact, _reign_s(view, fact, now))
-    trusted = led or view.cluster.mode is not ClusterMode.KRAFT
-    looks, opinions = _opinions(view, nodes, horizon) if trusted else ((), {})
-    best = _freshest(view, looks)
-    for id_, standing in nodes.items():
-        nodes[id_] = _among_peers(standing, led_by, (opinions, best, nodes), view)
-    return ClusterView(view, now, nodes, quorum, fact, told[1] if told else None, best, looks)
+    looks, digests = _witnesses(view, own, horizon) if told or not kraft else ((), ())
+    peers = _Peers(
+        fact,
+        _reign_s(view, fact, now),
+        digests,
+        _freshest(view, digests),
+        sum(node.answers is True and node.config.is_broker for node in own.values()),
+        view.cluster.fetch_timeout_s,
+    )
+    nodes = {id_: _among_peers(standing, peers, own) for id_, standing in own.items()}
+    keeping = {
+        id_: one if nodes[id_] is one.standing else replace(one, standing=nodes[id_])
+        for id_, one in kept.items()
+    }
+    return ClusterView(
+        replace(view, kept=keeping),
+        now,
+        nodes,
+        _quorum_state(nodes, led=told is not None, kraft=kraft),
+        fact,
+        told[1] if told else None,
+        peers.best,
+        looks,
+    )
 
 
 def _reign_s(view: View, fact: QuorumFact | None, now: Instant) -> float:
@@ -160,15 +200,32 @@ def _reign_s(view: View, fact: QuorumFact | None, now: Instant) -> float:
     return now.mono_s - reign.since
 
 
-def _current(view: View, node: NodeId, kind: Kind, policy: Policy, now: Instant) -> Track | None:
-    track = view.track(node, kind)
-    if track is None or now.mono_s - track.result.ended > fresh_bound_s(kind, track, policy):
-        return None
-    return track
+def _own(view: View, node: NodeConfig, policy: Policy, now: Instant) -> _Kept:
+    """Return what our own looks say of a node; the others' word is still that of the last turn."""
+    status = view.statuses.get(node.id)
+    known = view.kept.get(node.id)
+    if (
+        isinstance(known, _Kept)
+        and known.status is status
+        and known.policy is policy
+        and known.standing.config is node
+        and now.mono_s <= known.until
+    ):
+        return known
+    tracks: dict[Kind, Track] = {}
+    until = float("inf")
+    for kind in node.kinds if status is not None else ():
+        track = status.tracks.get(kind) if status is not None else None
+        if track is None:
+            continue
+        end = track.result.ended + fresh_bound_s(kind, track, policy)
+        if now.mono_s <= end:
+            tracks[kind] = track
+            until = min(until, end)
+    return _Kept(status, policy, until, _own_standing(node, tracks, policy))
 
 
-def _own_standing(view: View, node: NodeConfig, policy: Policy, now: Instant) -> Standing:
-    tracks = {kind: _current(view, node.id, kind, policy, now) for kind in node.kinds}
+def _own_standing(node: NodeConfig, tracks: Mapping[Kind, Track], policy: Policy) -> Standing:
     service_track = tracks.get(Kind.SERVICE)
     service = service_track.result.fact if service_track else None
     service = service if isinstance(service, ServiceFact) else None
@@ -245,7 +302,7 @@ def _host_unreachable(track: Track | None) -> bool:
     return _unanswered(track) or (isinstance(fact, HostFact) and fact.reachable is False)
 
 
-def _dark(node: NodeConfig, tracks: Mapping[Kind, Track | None]) -> bool:
+def _dark(node: NodeConfig, tracks: Mapping[Kind, Track]) -> bool:
     ours = [kind for kind in node.kinds if kind in OURS_PROBED]
     machine = [kind for kind in node.kinds if kind in MACHINE_PROBED]
     if not ours:
@@ -274,15 +331,12 @@ def _quorum_state(nodes: Mapping[NodeId, Standing], *, led: bool, kraft: bool) -
     return Quorum.LOST if proven and len(voters) - lost < majority else Quorum.UNKNOWN
 
 
-Opinions = Mapping[NodeId, Mapping[NodeId, bool]]
-
-
-def _opinions(
+def _witnesses(
     view: View, nodes: Mapping[NodeId, Standing], horizon: float
-) -> tuple[tuple[CheckResult, ...], Opinions]:
-    """Return the fresh metadata looks of living nodes, and what each says of every node."""
+) -> tuple[tuple[CheckResult, ...], tuple[tuple[NodeId, Digest], ...]]:
+    """Return the fresh metadata looks of living nodes, and what each of them reads."""
     looks: list[CheckResult] = []
-    opinions: dict[NodeId, dict[NodeId, bool]] = {}
+    digests: list[tuple[NodeId, Digest]] = []
     for who, witness in view.witnesses.items():
         look, standing = witness.track.result, nodes.get(who)
         if look.outcome is not Outcome.ANSWERED or look.ended < horizon:
@@ -290,54 +344,49 @@ def _opinions(
         if standing is None or standing.answers is not True or not witness.digest.readable:
             continue
         looks.append(look)
-        opinions[who] = {id_: id_ in witness.digest.counted for id_ in nodes}
-    return tuple(looks), opinions
+        digests.append((who, witness.digest))
+    return tuple(looks), tuple(digests)
 
 
-def _freshest(view: View, looks: tuple[CheckResult, ...]) -> Digest:
+def _freshest(view: View, digests: tuple[tuple[NodeId, Digest], ...]) -> Digest:
     """Return the reading of the newest witness; the leader's own node goes first."""
     best: tuple[tuple[bool, float], Digest] | None = None
-    for who, witness in view.witnesses.items():
-        if witness.track.result not in looks:
-            continue
+    for who, read in digests:
         leads = view.reign is not None and view.reign.leader == who
-        rank = (leads, witness.track.result.ended)
+        rank = (leads, view.witnesses[who].track.result.ended)
         if best is None or rank > best[0]:
-            best = (rank, witness.digest)
+            best = (rank, read)
     return best[1] if best else Digest()
 
 
-def counted_in(target: NodeId, opinions: Opinions, nodes: Mapping[NodeId, Standing]) -> bool | None:
+def _counted_in(target: Standing, peers: _Peers) -> bool | None:
     """Whether the witnesses count a broker in; never asked of itself, None if they disagree."""
-    voices = [said[target] for who, said in opinions.items() if who != target and target in said]
-    living = sum(
-        node.id != target and node.answers is True and node.config.is_broker
-        for node in nodes.values()
-    )
+    voices = [target.id in read.counted for who, read in peers.digests if who != target.id]
+    living = peers.living - (target.answers is True)
     if not voices or len(voices) < min(2, living) or len(set(voices)) > 1:
         return None
     return voices[0]
 
 
-def _among_peers(
-    standing: Standing,
-    led: tuple[QuorumFact | None, float],
-    peers: tuple[Opinions, Digest, Mapping[NodeId, Standing]],
-    view: View,
-) -> Standing:
-    opinions, best, nodes = peers
+def _in_sync(target: Standing, best: Digest, nodes: Mapping[NodeId, Standing]) -> bool | None:
+    """Whether it is in the ISR wherever a leader lives that is not sick itself."""
+    if not best.readable or best.blind or best.unreadable:
+        return None
+    return not any(
+        (leader := nodes.get(id_)) is not None and leader.answers is True
+        for id_ in best.out_of_sync.get(target.id, ())
+        if id_ != target.id
+    )
+
+
+def _among_peers(standing: Standing, peers: _Peers, nodes: Mapping[NodeId, Standing]) -> Standing:
+    """Add what the others say of a node; the same object again if nothing has changed."""
     node = standing.config
-    counted = counted_in(standing.id, opinions, nodes) if node.is_broker else None
+    counted = _counted_in(standing, peers) if node.is_broker else None
     fresh, stale = None, None
     if node.is_voter:
-        fresh, stale = voter_state(standing, *led, view.cluster.fetch_timeout_s)
-    in_sync = None
-    if node.is_broker and best.topics and not best.unreadable:
-        in_sync = not any(
-            (leader := nodes.get(id_)) is not None and leader.answers is True
-            for id_ in best.out_of_sync.get(standing.id, ())
-            if id_ != standing.id
-        )
+        fresh, stale = voter_state(standing, peers.fact, peers.reign_s, peers.fetch_timeout_s)
+    in_sync = _in_sync(standing, peers.best, nodes) if node.is_broker else None
     ok = all_known(
         _runs(standing),
         standing.answers,
@@ -345,6 +394,10 @@ def _among_peers(
         fresh if node.is_voter else True,
     )
     well = all_known(ok, _broker_state_ok(standing), in_sync if node.is_broker else True)
+    said = (counted, fresh, stale, in_sync, ok, well)
+    if said == (standing.counted, standing.voter_fresh, standing.voter_stale,
+                standing.in_sync, standing.ok, standing.well):  # fmt: skip
+        return standing
     return replace(
         standing, counted=counted, voter_fresh=fresh, voter_stale=stale, in_sync=in_sync,
         ok=ok, well=well,
