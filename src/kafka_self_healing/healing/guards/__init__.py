@@ -63,6 +63,17 @@ MATRIX: tuple[Row, ...] = (
 
 GUARDS = {row.name: row for row in MATRIX}
 
+MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a bug in a guard raises: such a guard refuses."""
+
 ALSO_APPROVABLE = frozenset({"reassignment", "small_quorum", "first_one_died"})
 """Reasons that an approval lifts although their guard's others stand."""
 
@@ -80,7 +91,7 @@ def _ask(row: Row, question: Question) -> Verdict:
     """Ask one guard; one that raises refuses. Guards fail closed."""
     try:
         return row.ask(question)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
+    except MISTAKES as error:
         return refuse("guard_failed", f"the guard itself failed: {error!r}", lifted_by="a fix")
 
 

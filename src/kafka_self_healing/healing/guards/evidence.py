@@ -92,7 +92,11 @@ def two_families(q: Question) -> Verdict:
     """Two independent families of evidence show the failure."""
     found = q.diagnosis
     if found is None or not _asks_for(q):
-        return refuse("nothing_wrong", f"nothing asks for {q.request.action} on this node")
+        return refuse(
+            "nothing_wrong",
+            f"nothing asks for {q.request.action} on this node",
+            lifted_by="a condition that asks for it",
+        )
     names = sorted(family.value for family in found.families)
     if len(names) >= NEEDED_FAMILIES:
         return PASSES

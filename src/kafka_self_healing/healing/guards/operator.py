@@ -10,6 +10,7 @@ from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.policy import Mode
 from kafka_self_healing.model.recovery import ActClass
 
+SEEN = "a look that can read it"
 TRACED_STATES = frozenset({"t"})
 
 
@@ -73,25 +74,39 @@ def no_foreign_work(q: Question) -> Verdict:
     """Nobody else is at work on the node: a job, another tool's lock, a debugger, a stop."""
     service = q.node.service
     if service is None:
-        return refuse("service_unreadable", "the service manager's word is missing")
+        return refuse("service_unreadable", "the service manager's word is missing", lifted_by=SEEN)
     if service.job is None or service.host_lock is None:
         what = "a queued job" if service.job is None else "another tool's lock"
-        return refuse("work_unreadable", f"whether there is {what} cannot be read")
+        return refuse("work_unreadable", f"whether there is {what} cannot be read", lifted_by=SEEN)
     if service.job:
-        return refuse("unit_job", f"a job is queued for its unit: {service.job}")
+        return refuse(
+            "unit_job",
+            f"a job is queued for its unit: {service.job}",
+            lifted_by="the end of the job",
+        )
     if service.host_lock:
-        return refuse("host_lock", f"another tool holds the host's lock: {service.host_lock}")
+        return refuse(
+            "host_lock",
+            f"another tool holds the host's lock: {service.host_lock}",
+            lifted_by="its release",
+        )
     if q.request.node not in q.memory.owed_starts:
         if q.node.process is Process.DEACTIVATING:
             return refuse("stopping", "it is being stopped", lifted_by="its end")
         if service.stop_requested is None:
-            return refuse("stop_unreadable", "whether a stop was requested cannot be read")
+            return refuse(
+                "stop_unreadable", "whether a stop was requested cannot be read", lifted_by=SEEN
+            )
         if service.stop_requested:
-            return refuse("stop_requested", "somebody asked it to stop")
+            return refuse(
+                "stop_requested", "somebody asked it to stop", lifted_by="a start by an operator"
+            )
     if service.unit_file is None:
-        return refuse("unit_unreadable", "whether its unit is masked cannot be read")
+        return refuse(
+            "unit_unreadable", "whether its unit is masked cannot be read", lifted_by=SEEN
+        )
     if service.unit_file == "masked":
-        return refuse("masked", "its unit is masked")
+        return refuse("masked", "its unit is masked", lifted_by="unmasking it")
     return _no_debugger(q) if q.request.act_class is ActClass.START else _left_alone(q)
 
 
@@ -99,7 +114,9 @@ def _no_debugger(q: Question) -> Verdict:
     service = q.node.service
     assert service is not None
     if service.tracer_pid:
-        return refuse("debugger", f"process {service.tracer_pid} traces it")
+        return refuse(
+            "debugger", f"process {service.tracer_pid} traces it", lifted_by="its detaching"
+        )
     return PASSES
 
 
@@ -107,11 +124,13 @@ def _left_alone(q: Question) -> Verdict:
     service = q.node.service
     assert service is not None
     if service.tracer_pid is None:
-        return refuse("tracer_unreadable", "whether a debugger is attached cannot be read")
+        return refuse(
+            "tracer_unreadable", "whether a debugger is attached cannot be read", lifted_by=SEEN
+        )
     if service.process_state is None:
-        return refuse("state_unreadable", "the state of its process cannot be read")
+        return refuse("state_unreadable", "the state of its process cannot be read", lifted_by=SEEN)
     if service.tracer_pid or service.process_state in TRACED_STATES:
-        return refuse("debugger", "a debugger is attached to it")
+        return refuse("debugger", "a debugger is attached to it", lifted_by="its detaching")
     moving = q.view.witness.reassigning
     if moving and not _out_of_it(q.node):
         text = f"replicas are being moved: {', '.join(moving[:5])}"
