@@ -63,6 +63,15 @@ class Eyes:
         self._last_outcome: dict[tuple[str, Kind], Outcome] = {}
         self._brokers = [n for n in world.nodes.values() if n.config.is_broker]
         self._names = world.cluster.name
+        self._kinds = {
+            (node.id, knock): tuple(
+                kind
+                for kind in readings.ORDER
+                if kind in node.config.kinds and (knock or kind in MACHINE_KINDS)
+            )
+            for node in world.nodes.values()
+            for knock in (True, False)
+        }
 
     def begin(self) -> None:
         """Start the rhythm; the first round is spread over one interval."""
@@ -152,14 +161,12 @@ class Eyes:
         timeout = self.policy.suspect_timeout_s if suspected else self.policy.timeout_s
         if knock:
             self.sights[node.id].next_knock = self.world.now + self.policy.silent_interval_s
-        kinds = node.config.kinds if knock else node.config.kinds & set(MACHINE_KINDS)
         answers: list[tuple[str, str, Kind, Outcome, Fact | None]] = []
-        for kind in readings.ORDER:
-            if kind in kinds:
-                outcome, fact = readings.read(self.world, node, kind, self.machine_facts)
-                if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
-                    outcome = Outcome.CLOSED
-                answers.append((HEALER, node.id, kind, outcome, fact))
+        for kind in self._kinds[node.id, knock]:
+            outcome, fact = readings.read(self.world, node, kind, self.machine_facts)
+            if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
+                outcome = Outcome.CLOSED
+            answers.append((HEALER, node.id, kind, outcome, fact))
         self._send(answers, timeout)
 
     def _look_at_cluster(self, *, suspected: bool, asked: bool = False) -> None:

@@ -29,10 +29,10 @@ BEGAN_UTC_S = 1.7e9
 COMMIT_S = 0.01
 """From the end of a turn to the dispatch of its act: the journal's commit."""
 
-CALM_S = 2.0
-"""How long good looks that change nothing may wait for the next turn."""
+CALM_S = 2.5
+"""How long looks that change nothing may wait for the next turn: half an interval."""
 
-WATCHFUL_S = 1.0
+WATCHFUL_S = 2.5
 """The same while something is open."""
 
 WAITING_S = 0.25
