@@ -265,7 +265,8 @@ def _operator(memory: Memory, command: OperatorCommand, at: Instant) -> Memory:
             switch = Switch(
                 command.order, command.by, command.reason, command.target, at, command.until
             )
-            return replace(memory, switches=(*_still(memory, at), switch))
+            kept = tuple(s for s in _still(memory, at) if not _repeats(command, s))
+            return replace(memory, switches=(*kept, switch))
         case Order.RESUME:
             kept = tuple(s for s in _still(memory, at) if s.order is not Order.PAUSE)
             return replace(memory, switches=kept)
@@ -280,6 +281,12 @@ def _operator(memory: Memory, command: OperatorCommand, at: Instant) -> Memory:
             return _acknowledged(memory, command)
         case Order.APPROVE:
             return replace(memory, approvals={**memory.approvals, command.target: command})
+
+
+def _repeats(command: OperatorCommand, switch: Switch) -> bool:
+    """Whether a command says again what its giver has said before; the later word counts."""
+    said = (command.order, command.by, command.target)
+    return said == (switch.order, switch.by, switch.target)
 
 
 def _still(memory: Memory, at: Instant) -> tuple[Switch, ...]:

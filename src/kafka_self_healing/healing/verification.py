@@ -143,8 +143,19 @@ def _resolve_restart(turn: Turn, request: RecoveryRequest, node: Standing) -> No
         _end(turn, request, RequestState.ABORTED, "stopped and not started: a start is owed")
     elif node.process is Process.RUNNING and not request.begun_steps:
         _end(turn, request, RequestState.ABORTED, "it was never carried out")
+    elif _outlived(turn, request, node):
+        _end(turn, request, RequestState.ABORTED, "the process that it was to stop still runs")
     else:
         _unknown_for_long(turn, request)
+
+
+def _outlived(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
+    """Whether the old process runs on after the time limit: a stop on its way has had its time."""
+    assert request.ended is not None
+    same = node.service is not None and node.service.pid not in {None, 0}
+    same = same and node.service is not None and node.service.pid == request.pid_before
+    over = turn.now.since(request.ended) >= request.limit_s
+    return node.process is Process.RUNNING and same and over
 
 
 def _unknown_for_long(turn: Turn, request: RecoveryRequest) -> None:

@@ -282,7 +282,8 @@ class Judge:
             if act.act_class is ActClass.START:
                 continue
             latest = self.record.requests[act.id]
-            if latest.ended is None:
+            never_stopped = latest.state is RequestState.ABORTED and not latest.steps
+            if latest.ended is None or never_stopped:
                 continue
             age = now - latest.ended.mono_s
             if act.node == request.node and latest.condition is request.condition:

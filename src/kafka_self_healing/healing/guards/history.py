@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
+from kafka_self_healing.healing.memory import STEP_STOP
 from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
@@ -126,6 +127,8 @@ def anti_flap(q: Question) -> Verdict:
             continue
         if act.condition is not q.request.condition or act.ended is None:
             continue
+        if act.state is RequestState.ABORTED and STEP_STOP not in act.steps:
+            continue  # it stopped nothing
         left = q.policy.anti_flap_s - q.view.now.since(act.ended)
         if left > 0:
             text = f"restarted for {act.condition} {q.view.now.since(act.ended):.0f} s ago"
