@@ -11,7 +11,9 @@ from kafka_self_healing.simulation.scenarios import Scenario, Shape, draw
 
 SEEDS = 150
 CHUNK = 15
-ONCE_BAD: tuple[int, ...] = (4, 10, 15, 30, 36, 45, 57, 61, 68, 79, 81, 82, 118, 162)
+ONCE_BAD: tuple[int, ...] = (
+    57, 162, 342, 425, 445, 553,
+)  # fmt: skip
 """Seeds that once broke an invariant, of the mind or of the simulation itself."""
 
 
@@ -28,7 +30,8 @@ def test_no_invariant_is_broken(first: int) -> None:
 
 def test_once_bad_seeds_stay_good() -> None:
     """Proves that what a seed once found does not come back."""
-    assert {seed: run(seed).violations for seed in ONCE_BAD if not run(seed).good} == {}
+    outcomes = {seed: run(seed) for seed in ONCE_BAD}
+    assert {seed: found.violations for seed, found in outcomes.items() if not found.good} == {}
 
 
 def test_the_same_seed_is_the_same_run() -> None:

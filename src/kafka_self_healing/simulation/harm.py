@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation.world import Node, Phase, World
@@ -80,10 +81,13 @@ class Harm:
         then = self.world.was(node, self.world.now - GRACE_S)
         if node.alive and then.alive:
             self.tally.needless += 1
-            self._blame("I3", f"{request.id}: a start, but its process lives")
+            if not node.frozen:  # of a hung one the failure is real; its manager does nothing
+                self._blame("I3", f"{request.id}: a start, but its process lives")
         elif node.alive:
             self.tally.overtaken += 1
-        if node.storage_missing:
+        if node.storage_missing and Kind.HOST not in node.config.kinds:
+            self.tally.harmful += 1  # data directories are not watched, and the act says so
+        elif node.storage_missing:
             text = f"{request.id}: a start on a data directory that is not there"
             self._blame("I3", text, node.since.get("storage_missing"))
         if not node.alive:
