@@ -18,7 +18,7 @@ from kafka_self_healing.model.event import (
     IncidentClosed,
     OperatorSaid,
 )
-from kafka_self_healing.model.incident import Incident
+from kafka_self_healing.model.incident import EXPECTED, Incident, IncidentState
 from kafka_self_healing.model.recovery import act_class
 from kafka_self_healing.storage import Journal, open_store
 
@@ -97,7 +97,10 @@ def _short(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Milestones:
-    """Boot-clock seconds at which the healer says it came so far with one node."""
+    """Boot-clock seconds at which the healer says it came so far with one node.
+
+    `diagnosed`: a failure was confirmed; that a node starts or shuts down is none.
+    """
 
     suspected: float | None = None
     diagnosed: float | None = None
@@ -130,8 +133,8 @@ def milestones(events: Iterable[Event], node: str, after: float) -> Milestones:
 def _note(first: dict[str, float], event: IncidentChanged | IncidentClosed, at: float) -> None:
     incident = event.incident
     first.setdefault("suspected", at)
-    if incident.confirmed is not None:
-        first.setdefault("diagnosed", incident.confirmed.mono_s)
+    if incident.state is not IncidentState.SUSPECTED and incident.condition not in EXPECTED:
+        first.setdefault("diagnosed", at)
     # The last word counts for these two: a node may fall out again before it is back for good.
     for name, moment in (("serving", incident.serving), ("in_sync", incident.in_sync)):
         if moment is not None:

@@ -95,6 +95,16 @@ def test_a_return_that_did_not_last_is_no_milestone() -> None:
     assert seen.healed is None
 
 
+def test_a_start_that_is_seen_first_is_no_diagnosis() -> None:
+    """Until the service manager is asked, a closed port may be a start: that is no failure yet."""
+    starting = replace(CONFIRMED, condition=Condition.STARTING, confirmed=at(10.2))
+    early = IncidentChanged(at(10.2), starting, "confirmed STARTING")
+
+    seen = milestones([early, *EVENTS], "2", after=10.0)
+
+    assert (seen.suspected, seen.diagnosed) == (10.2, 12.3)
+
+
 def test_other_nodes_and_earlier_events_do_not_count() -> None:
     """Nothing is said of a node without an incident, nor of what came before the blow."""
     assert milestones(EVENTS, "3", after=10.0).suspected is None
