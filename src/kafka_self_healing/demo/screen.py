@@ -71,8 +71,8 @@ class PlainScreen:
         """Write the states if they have changed, and the progress of a recovery."""
         states = " | ".join(f"{row['node']} {row['state']}" for row in rows)
         recovery = "; ".join(f"node {r['node']}: {r['recovery']}" for r in rows if r["recovery"])
-        # The age of the last progress changes with every look: it alone is no news.
-        news = recovery.partition("; last progress")[0]
+        # Its age and the time left change with every look: they alone are no news.
+        news = recovery.partition("; last progress")[0].partition(", about")[0]
         if states != self._states:
             self._states = states
             self._write(f"           nodes       {states}")
