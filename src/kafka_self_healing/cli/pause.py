@@ -24,4 +24,7 @@ def command(
 ) -> None:
     """Stop all acts. It is journalled and survives a restart of the daemon."""
     request = {"command": "pause", "reason": reason, "until": until_s(seconds)}
-    give((config, state_dir), request, as_json=as_json, done="paused: no act until resume")
+    lasts = (
+        "no act until resume" if seconds is None else f"no act for {seconds:g} s, or until resume"
+    )
+    give((config, state_dir), request, as_json=as_json, done=f"paused: {lasts}")

@@ -8,7 +8,13 @@ import click
 
 
 @click.command("simulate")
-@click.option("--seeds", type=click.IntRange(min=1), default=200, help="How many seeds, from 0.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="How many seeds, from 0.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="One seed, with its timeline.")
 def command(seeds: int, seed: int | None) -> None:
     """Run the mind through seeded failures; exit 1 and show the timeline if an invariant breaks."""

@@ -183,6 +183,7 @@ async def test_a_pause_for_a_while_ends_by_itself(
 
     assert ended.code == 0
     assert recorded.asked[0]["until"] > 1_700_000_000.0
+    assert ended.out.startswith("paused: no act for 600 s, or until resume (as ")
 
 
 async def test_a_refusal_is_one_line_and_exit_1(
