@@ -119,6 +119,8 @@ def fold_one(memory: Memory, event: Event) -> Memory:
         case Decided():
             key = decision_key(event.incident, event.node)
             return replace(memory, decisions={**memory.decisions, key: decision_text(event)})
+        case Told(notice=notice) if notice.kind is NoticeKind.RECOVERY:
+            return memory  # it is over: nothing of it is told again
         case Told(notice=notice, at=at):
             return replace(memory, told={**memory.told, notice.key: at})
         case _:

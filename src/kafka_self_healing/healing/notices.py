@@ -14,28 +14,32 @@ def tell(turn: Turn) -> None:
     for event in list(turn.events):
         if isinstance(event, IncidentClosed) and event.incident.told:
             _tell(turn, event.incident, NoticeKind.RECOVERY)
-    for incident in list(turn.memory.incidents.values()):
+    open_now = list(turn.memory.incidents.values())
+    for incident in open_now:
         if incident.state is IncidentState.ESCALATED:
-            _tell_escalation(turn, incident)
-        elif incident.confirmed is not None and incident.condition not in EXPECTED:
-            _tell_failure(turn, incident)
+            _tell_or_remind(turn, incident, NoticeKind.ESCALATION)
+        elif incident.confirmed is not None and incident.told:
+            _tell_or_remind(turn, incident, NoticeKind.FAILURE)
+    silent = [i for i in open_now if i.confirmed is not None and i.condition not in EXPECTED]
+    _tell_failures(turn, [i for i in silent if not turn.memory.incidents[i.id].told])
 
 
-def _tell_failure(turn: Turn, incident: Incident) -> None:
-    if incident.told:
-        return
+def _tell_failures(turn: Turn, silent: list[Incident]) -> None:
+    """Tell new failures: the first at once, what comes soon after it together."""
     latest = max((at.mono_s for at in turn.memory.told.values()), default=None)
     due = 0.0 if latest is None else latest + turn.policy.notice_group_s
-    if latest is not None and latest <= turn.now.mono_s < due:
+    if silent and latest is not None and latest <= turn.now.mono_s < due:
         turn.wake_by(due)
         return
-    _tell(turn, incident, NoticeKind.FAILURE)
+    for incident in silent:
+        _tell(turn, incident, NoticeKind.FAILURE)
 
 
-def _tell_escalation(turn: Turn, incident: Incident) -> None:
-    told = turn.memory.told.get(f"{incident.id}/{NoticeKind.ESCALATION.value}")
+def _tell_or_remind(turn: Turn, incident: Incident, kind: NoticeKind) -> None:
+    told = turn.memory.told.get(f"{incident.id}/{kind.value}")
     if told is None:
-        _tell(turn, incident, NoticeKind.ESCALATION)
+        if kind is NoticeKind.ESCALATION:
+            _tell(turn, incident, kind)
         return
     reminded = turn.memory.told.get(f"{incident.id}/{NoticeKind.REMINDER.value}", told)
     if turn.now.since(reminded) >= turn.policy.notice_repeat_s and not incident.acknowledged_by:

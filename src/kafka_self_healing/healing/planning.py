@@ -29,6 +29,12 @@ ORDER_GUARDS = frozenset({"start_order", "controller_last"})
 STANDING_REASONS = frozenset({"observe", "paused", "in_maintenance", "no_lease", "needs_approval"})
 """Refusals that somebody chose; they are told with the failure, not as an escalation."""
 
+QUEUED = frozenset(
+    {"slot_taken", "slot_unknown", "verifying", "first_one_first", "unresolved_act", "voters_first",
+     "last_in_sync_first", "controller_last", "look_again"}
+)  # fmt: skip
+"""Refusals that end with what goes on elsewhere; a person is told only when they stand long."""
+
 DRAFT = "draft"
 """The id of an act that is not proposed; several drafts of one turn must not share a real one."""
 
@@ -41,7 +47,9 @@ def plan(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> No
         return
     drafts = {node: _draft(turn, cluster, node, found[node]) for node in wanted}
     questions = {node: _question(turn, cluster, d, found[node]) for node, d in drafts.items() if d}
-    ready = frozenset(node for node, q in questions.items() if not _blocked(q))
+    # Who could act matters only to the order of several.
+    several = len(questions) > 1
+    ready = frozenset(node for node, q in questions.items() if several and not _blocked(q))
     cluster = replace(cluster, ready=ready, queued=frozenset(wanted))
     for node in in_order(questions, cluster):
         draft = drafts[node]
@@ -252,7 +260,8 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
     if reasons & STANDING_REASONS:
         return
     held = turn.now.since(incident.confirmed or turn.now)
-    limit = turn.policy.notice_group_s
+    queued = all(verdict.reason in QUEUED or verdict.until for verdict in blocking)
+    limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
     final = reasons & {"out_of_rungs", "died_young", "never_answered", "disk_full"}
     if final or held >= limit:
         why = "; ".join(verdict.text for verdict in blocking)
