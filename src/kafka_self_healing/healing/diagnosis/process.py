@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kafka_self_healing.healing.assessment import RUNNING_STATE, ClusterView, Process, Standing
+from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
 from kafka_self_healing.healing.diagnosis.words import age, look_words, service_words
 from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.healing.peers import RUNNING_STATE
 from kafka_self_healing.healing.view import STUCK_STATE, Recovery
 from kafka_self_healing.healing.windows import SEGMENT_WEIGHT, remaining_s
 from kafka_self_healing.model.evidence import Family, Kind, ServiceFact
