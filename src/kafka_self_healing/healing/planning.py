@@ -192,6 +192,8 @@ def _decide(turn: Turn, question: Question) -> None:
         turn.look(request.node, f"{request.action} was proposed")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
     elif proposed and all(verdict.reason == "look_again" for verdict in blocking):
+        if turn.now.mono_s - request.proposed.mono_s >= turn.policy.timeout_s:
+            turn.look(request.node, f"the look for {request.action} was lost")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
         _tell(turn, request, Answer.WAIT, verdicts, blocking)
     else:

@@ -363,11 +363,19 @@ class Judge:
 
     def _closed(self, node: str) -> None:
         since = self.world.now - self.world.nodes[node].snapshots[-1].at
+        if since <= self.policy.stall_s and not self._has_witness(node):
+            return  # nobody can say that it is counted in; a person is told after the stall
         for incident in self.record.incidents.values():
             mine = incident.subject == node and incident.condition is not Condition.FLAPPING
             if mine and since > SETTLED_S:
                 text = f"{incident.condition} of {node} is still open, {since:.0f} s after all"
                 self._broken("liveness", text)
+
+    def _has_witness(self, node: str) -> bool:
+        """Whether another broker lives that can be asked about a broker."""
+        nodes = self.world.nodes
+        others = [other for id_, other in nodes.items() if id_ != node and other.config.is_broker]
+        return not nodes[node].config.is_broker or any(other.serves for other in others)
 
     def _cared_for(self, node: str) -> bool:
         about = [i for i in self.record.incidents.values() if node in i.nodes or i.subject == node]
