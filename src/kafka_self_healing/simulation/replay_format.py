@@ -29,6 +29,8 @@ from kafka_self_healing.model.recovery import ACT_CLASS, ActOutcome
 
 FORMAT = "kafka-self-healing/replay-1"
 MAX_LINE = 16 << 20
+MAX_GAP_S = 7 * 86400.0
+"""From one line to the next: the mind is woken all through a gap, every few seconds."""
 ROLES = {"broker": (Role.BROKER,), "controller": (Role.CONTROLLER,), "zookeeper": (Role.ENSEMBLE,),
          "combined": (Role.BROKER, Role.CONTROLLER)}  # fmt: skip
 
@@ -146,6 +148,10 @@ def read(path: Path, defaults: Cluster | None = None) -> Recording:
             raise ReplayError(
                 f"{path}:{number}: at: {at:g} is before the line above ({lines[-1][0]:g})"
             )
+        if lines and at - lines[-1][0] > MAX_GAP_S:
+            raise ReplayError(
+                f"{path}:{number}: at: {at:g} is more than {MAX_GAP_S:g} s after the line above"
+            )
         lines.append((at, line))
     return Recording(header, _cluster(header, lines, defaults), tuple(lines), ids)
 
@@ -157,12 +163,16 @@ def _rows(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]
         if len(text) > MAX_LINE:
             raise ReplayError(f"{path}:{number}: the line is longer than {MAX_LINE} characters")
         try:
-            row = json.loads(text)
+            row = json.loads(text, parse_constant=_no_constant)
         except ValueError as error:
             raise ReplayError(f"{path}:{number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise ReplayError(f"{path}:{number}: expected an object")
         yield number, row
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _header(path: Path, number: int, row: dict[str, Any]) -> Header:

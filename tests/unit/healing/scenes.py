@@ -424,8 +424,8 @@ class Scene:
         said = [d for d in self.decisions if d.request.node == node]
         return {v.reason for v in said[-1].reasons if v.blocking} if said else set()
 
-    def write(self, path: Path, *, thin_s: float = 1.0) -> None:
-        """Write what was heard as a replay file, keeping the looks every `thin_s` seconds."""
+    def write(self, path: Path) -> None:
+        """Write what was heard as a replay file: densely around the acts, then every 5 s."""
         nodes = [
             {"id": id_, "roles": sorted(role.value for role in node.config.roles)}
             for id_, node in self.nodes.items()
@@ -435,15 +435,26 @@ class Scene:
             "mode": "kraft", "session_timeout_s": self.cluster.session_timeout_s, "warm": True,
             "nodes": nodes,
         }  # fmt: skip
-        rows: list[dict[str, Any]] = [header]
-        for at, look in self.heard:
-            second = round(at - ZERO.mono_s, 3)
-            if second % thin_s:
-                continue
-            fact = {k: v for k, v in (to_plain(look.fact) or {}).items() if v is not None}
-            check = {
-                "observer": look.observer, "subject": look.subject, "kind": look.kind.value,
-                "outcome": look.outcome.value, "started": round(look.started - ZERO.mono_s, 3),
-            }  # fmt: skip
-            rows.append({"at": second, "check": check | ({"fact": fact} if fact else {})})
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows: list[dict[str, Any]] = [self._row(look) for at, look in self.heard if self._keeps(at)]
+        for at, request in self.acts:
+            result = {"node": request.node, "outcome": "done", "exit_code": 0}
+            rows.append({"at": at + self.act_s - ZERO.mono_s, "result": result})
+        rows.sort(key=lambda row: (row["at"], "check" in row))
+        path.write_text(
+            "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in (header, *rows)),
+            encoding="utf-8",
+        )
+
+    def _keeps(self, at: float) -> bool:
+        last = max((act for act, _ in self.acts), default=at)
+        return at <= last + 5 or (at - ZERO.mono_s) % 5 == 0
+
+    def _row(self, look: CheckResult) -> dict[str, Any]:
+        fact = {name: v for name, v in (to_plain(look.fact) or {}).items() if v is not None}
+        check: dict[str, Any] = {
+            "observer": look.observer, "subject": look.subject, "kind": look.kind.value,
+            "outcome": look.outcome.value, "started": round(look.started - ZERO.mono_s, 3),
+        }  # fmt: skip
+        if fact:
+            check["fact"] = fact
+        return {"at": round(look.ended - ZERO.mono_s, 3), "check": check}
