@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kafka_self_healing.healing.assessment import assess
 from kafka_self_healing.healing.healer import Input, Step, step
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.healing.view import View
@@ -239,6 +240,9 @@ class Scene:
         done = step(self.memory, self.view, said, self.policy, self.now)
         if self.twice:
             assert step(self.memory, self.view, said, self.policy, self.now) == done
+            bare = replace(done.view, kept={})
+            kept = assess(done.view, self.policy, self.now).nodes
+            assert assess(bare, self.policy, self.now).nodes == kept, "a kept standing is stale"
         assert fold(self.memory, done.events) == done.memory, "I11"
         assert self.now.mono_s < done.wake_s <= self.now.mono_s + self.policy.interval_s
         self.memory, self.view, self.step = done.memory, done.view, done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from tests.unit.healing.scenes import KINDS, Scene, combined, split
@@ -12,8 +13,10 @@ from kafka_self_healing.model.evidence import (
     JvmFact,
     Kind,
     Outcome,
+    PartitionFact,
     PeersFact,
     ServiceFact,
+    TopicFact,
 )
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.notification import NoticeKind
@@ -612,3 +615,54 @@ def test_a_node_is_not_known_by_its_service_manager_alone() -> None:
     scene.lens = lens
     scene.run(10)
     assert scene.memory.seen == frozenset(others)
+
+
+@pytest.mark.parametrize("dead", [("2", "3"), ("1", "2", "3")])
+def test_dead_voters_of_five_are_started_one_by_one(dead: tuple[str, ...]) -> None:
+    """Proven gone, with or without a quorum: each is started once, nobody else is touched."""
+    scene = Scene(combined(5))
+    scene.run(5)
+    scene.crash(*dead)
+    scene.run(5)
+    scene.until(lambda: not scene.memory.incidents, 400)
+    assert sorted(scene.acted()) == [("service:start", node) for node in dead]
+    times = [at for at, _ in scene.acts]
+    assert all(b - a >= scene.policy.slot_quorum_lost_s for a, b in pairwise(times))
+
+
+@pytest.mark.parametrize("unclean", [True, None])
+def test_a_stale_holder_waits_where_an_unclean_election_could_choose_it(
+    unclean: bool | None,
+) -> None:
+    """With unclean election on, or unreadable, the last in-sync holder must be up first."""
+    scene = Scene(split(3))
+    scene.run(5)
+    scene.crash("5")
+    scene.hands = "idle"
+
+    def lens(look: CheckResult) -> CheckResult | None:
+        fact = look.fact
+        if not isinstance(fact, PeersFact) or fact.topics is None:
+            return look
+        down = not scene.nodes["4"].up
+        part = PartitionFact(0, ("4", "5"), ("4",), "-1" if down else "4", reassigning=False)
+        topic = TopicFact("precious", 1, unclean, (part,))
+        return replace(look, fact=replace(fact, topics=(topic,)))
+
+    scene.lens = lens
+    scene.run(1)
+    scene.crash("4", job="somebody's")
+    scene.run(60)
+    assert scene.acted() == []
+    assert "last_in_sync_first" in scene.reasons("5")
+
+
+def test_a_darkened_cluster_of_several_freezes_nothing_of_the_living() -> None:
+    """One of three nodes is dark to us: another one's crash is still healed."""
+    scene = Scene()
+    scene.run(5)
+    scene.cut("3")
+    scene.run(10)
+    scene.crash("2")
+    scene.until(lambda: scene.acts, 30)
+    assert scene.acted() == [("service:start", "2")]
