@@ -15,6 +15,8 @@ from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.policy import Budget, Mode
 from kafka_self_healing.model.recovery import RequestState, StopStyle
 
+OFTEN = replace(AUTO, notice_repeat_s=900.0)
+
 
 def test_no_act_before_a_look_that_began_after_the_proposal() -> None:
     """The act takes two turns, and SERVICE was looked at in between."""
@@ -121,10 +123,10 @@ def test_a_started_node_that_lived_for_a_minute_gets_its_second_start() -> None:
 
 def test_given_up_until_acknowledged_then_one_more_cycle() -> None:
     """Reminders go on; an acknowledgement grants one more cycle, and its failure is told anew."""
-    scene = Scene(hands="die", life_s=61.0)
+    scene = Scene(policy=OFTEN, hands="die", life_s=61.0)
     scene.run(5)
     scene.crash("2")
-    scene.run(4 * 3600 + 900)
+    scene.run(900 + 600)
     assert len(scene.acts) == 2
     kinds = [n.kind for n in scene.notices]
     assert kinds == [NoticeKind.FAILURE, NoticeKind.ESCALATION, NoticeKind.REMINDER]
@@ -136,13 +138,13 @@ def test_given_up_until_acknowledged_then_one_more_cycle() -> None:
 
 def test_an_acknowledgement_of_something_refused_does_not_page_again() -> None:
     """Somebody took it over: the same refusal is not told a second time."""
-    scene = Scene()
+    scene = Scene(policy=OFTEN)
     scene.run(5)
     scene.crash("2", job="someone's")
     scene.run(60)
     assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE, NoticeKind.ESCALATION]
     scene.say(Order.ACK, scene.incident("2").id)
-    scene.run(5 * 3600)
+    scene.run(1500)
     assert len(scene.notices) == 2
 
 
