@@ -62,7 +62,7 @@ def write_config(path: Path, cluster: EmbeddedCluster, **changes: Any) -> Path:
             "name": "demo",
             "session_timeout_s": 3,
             "fetch_timeout_s": 1,
-            "service": {"manager": "command", **service},
+            "service": {"manager": "command", **service, "stop_timeout_s": 10},
             "nodes": nodes,
         },
         "policy": POLICY,
