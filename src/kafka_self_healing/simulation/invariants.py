@@ -223,7 +223,7 @@ class Judge:
             self._broken("I4-stale", f"{request.id} on a look of {self.world.now - look:.1f} s ago")
 
     def _alone(self, request: RecoveryRequest) -> None:
-        """I1, with the reading of the slot in SAFETY.md section 3."""
+        """I1: one act executing; a START holds the slot for a while, a RESTART much longer."""
         restart = request.act_class is not ActClass.START
         for other in self.record.requests.values():
             if other.id == request.id or other.began is None:
@@ -232,14 +232,16 @@ class Judge:
                 if other.state not in ENDED:
                     self._broken("I1", f"{request.id} while {other.id} on the same node is open")
                 continue
-            either = restart or other.act_class is not ActClass.START
             if other.state is RequestState.EXECUTING:
                 self._broken("I1", f"{request.id} while {other.id} is executing")
             elif other.state is RequestState.VERIFYING and other.ended is not None:
                 age = self.world.now - other.ended.mono_s
                 lost = self.world.leader is None
                 slot = self.policy.slot_quorum_lost_s if lost else self.policy.slot_s
-                if either:
+                if other.act_class is not ActClass.START and not lost:
+                    session = self.world.cluster.session_timeout_s
+                    slot = session + self.policy.stable_window_s(session)
+                if restart:
                     self._broken("I1", f"{request.id} while {other.id} is unverified")
                 elif age < (min(slot, FRESH_S) if self._just_changed() else slot) - 0.05:
                     self._broken("I1", f"{request.id} {age:.1f} s after {other.id}")

@@ -654,7 +654,7 @@ def test_a_stale_holder_waits_where_an_unclean_election_could_choose_it(
     scene.crash("4", job="somebody's")
     scene.run(60)
     assert scene.acted() == []
-    assert "last_in_sync_first" in scene.reasons("5")
+    assert "last_in_sync_down" in scene.reasons("5")
 
 
 def test_a_darkened_cluster_of_several_freezes_nothing_of_the_living() -> None:

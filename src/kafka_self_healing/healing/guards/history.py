@@ -57,9 +57,11 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
                       until=ended + other.limit_s)  # fmt: skip
     if other.state is not RequestState.VERIFYING:
         return None
-    if other.act_class in RESTARTS or q.request.act_class in RESTARTS:
+    if q.request.act_class in RESTARTS:
         return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing")
     lost = q.view.quorum is Quorum.LOST
+    if other.act_class in RESTARTS and not (lost and q.node.config.is_voter):
+        return _restart_holds(q, what, ended)
     until = ended + (q.policy.slot_quorum_lost_s if lost else q.policy.slot_s)
     if q.now < until:
         return refuse("slot_taken", f"{what} has just started", until=until,
@@ -68,6 +70,21 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
         return refuse("first_one_first", f"{what} neither answers nor shows progress",
                       lifted_by="its answer")  # fmt: skip
     return None
+
+
+def _restart_holds(q: Question, what: str, ended: float) -> Verdict | None:
+    """A RESTART holds back a START while it may be about to heal, not for ever.
+
+    What was restarted cannot come back without those that are dead: with a quorum lost, or as the
+    only one left to witness, it would never be healed, and nothing would ever be started.
+    """
+    session = q.view.view.cluster.session_timeout_s
+    alone = session + q.policy.start_leave_alone_margin_s
+    until = ended + alone + q.policy.stable_window_s(session)
+    if q.now >= until:
+        return None
+    return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing, or time",
+                  until=until)  # fmt: skip
 
 
 def _shows_life(q: Question, node: str) -> bool:
@@ -167,7 +184,9 @@ def _retry(q: Question) -> RetryPolicy:
 
 
 def _last_act(q: Question) -> RecoveryRequest | None:
-    acts = [act for act in q.memory.acts if act.node == q.request.node]
+    """Return the node's latest act, but for those that were never carried out."""
+    mine = (act for act in q.memory.acts if act.node == q.request.node)
+    acts = [act for act in mine if act.state is not RequestState.ABORTED]
     return acts[-1] if acts else None
 
 

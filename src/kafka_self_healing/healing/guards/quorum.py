@@ -16,34 +16,49 @@ SHOWN = 5
 
 def start_order(q: Question) -> Verdict:
     """Voters before brokers; where partitions are offline, their last in-sync holder first."""
-    if q.node.config.is_voter:
-        return _holder_first(q)
-    waiting = [
-        id_ for id_ in q.view.ready if q.view.nodes[id_].config.is_voter and id_ != q.request.node
-    ]
-    if waiting:
-        return refuse("voters_first", f"voters go first: {', '.join(sorted(waiting))}",
-                      lifted_by="their start")  # fmt: skip
+    if not q.node.config.is_broker:
+        return PASSES
+    if not q.node.config.is_voter:
+        waiting = sorted(
+            id_
+            for id_ in q.view.ready - {q.request.node}
+            if q.view.nodes[id_].config.is_voter and not _holders_ahead(q, id_)
+        )
+        if waiting:
+            return refuse("voters_first", f"voters go first: {', '.join(waiting)}",
+                          lifted_by="their start")  # fmt: skip
     return _holder_first(q)
 
 
-def _holder_first(q: Question) -> Verdict:
-    """Hold a node that is not the last in-sync holder while such a holder is down too."""
+def _holders_ahead(q: Question, own: str) -> frozenset[str]:
+    """Return the last in-sync holders of offline partitions that go before this node.
+
+    Two that wait for each other are both started; where an unclean election could choose a stale
+    replica, nobody goes before the holder. A node that holds no replica waits for nobody.
+    """
+    if not q.view.nodes[own].config.is_broker:
+        return frozenset()
     stranded = offline_holders(q)
-    own = q.request.node
-    # Two that wait for each other are both started; where an unclean election could choose a
-    # stale replica, nobody goes before the holder.
     holds = any(own in holders for holders in stranded.values())
-    ahead = {
+    return frozenset(
         holder
         for topic, holders in stranded.items()
         for holder in holders
         if own not in holders
         and ((holder in q.view.ready and not holds) or topic in q.memory.unclean)
-    }
+    )
+
+
+def _holder_first(q: Question) -> Verdict:
+    """Hold a node that is not the last in-sync holder while such a holder is down too."""
+    ahead = _holders_ahead(q, q.request.node)
     if ahead:
         text = f"partitions without a leader were last in sync on {', '.join(sorted(ahead))}"
-        return refuse("last_in_sync_first", text, lifted_by="the start of that node, or approval")
+        if ahead & q.view.ready:
+            lift = "the start of that node, or approval"
+            return refuse("last_in_sync_first", text, lifted_by=lift)
+        text += ", which is not about to be started; an unclean election would lose data"
+        return refuse("last_in_sync_down", text, lifted_by="that node's return, or approval")
     if not q.memory.in_sync_known and not q.node.config.is_voter and _cluster_is_down(q):
         text = "which broker was last in sync was never known"
         return refuse("in_sync_unknown", text, lifted_by="approval")
