@@ -18,6 +18,7 @@ from kafka_self_healing.clock import boot_seconds
 
 QUICK: Final[Mapping[str, tuple[str, ...]]] = {
     "journal": (),
+    "mutants": (),
     "sim": (),
     "fuzz_jmx": ("5",),
     "fuzz_kafka": ("5",),
