@@ -179,7 +179,9 @@ def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> M
     if request.began is not None:
         kept = (a for a in acts if a.id != request.id)
         recent = [a for a in kept if a.began and at.since(a.began) <= ACTS_KEPT_S]
-        acts = (*recent, request)
+        # What was called off before anything was done to the node spends no budget.
+        undone = request.state is RequestState.ABORTED and not request.begun_steps
+        acts = tuple(recent) if undone else (*recent, request)
     approvals = memory.approvals
     if request.state is RequestState.EXECUTING and {request.id, request.incident} & set(approvals):
         # One approval is one act: what lifts attempts and budgets must not lift them for good.
@@ -221,7 +223,11 @@ def _owed(memory: Memory, request: RecoveryRequest) -> Mapping[str, str]:
     restart = request.act_class is ActClass.RESTART and request.state is RequestState.EXECUTING
     if restart and STEP_STOP in request.begun_steps and request.node not in owed:
         return {**owed, request.node: request.id}
-    return _paid(owed, request.node) if request.state is RequestState.HEALED else owed
+    if request.state is RequestState.HEALED:
+        return _paid(owed, request.node)
+    if STEP_STOP not in request.begun_steps and owed.get(request.node) == request.id:
+        return _paid(owed, request.node)  # the stop was proven not to have been carried out
+    return owed
 
 
 def _paid(owed: Mapping[str, str], node: str) -> Mapping[str, str]:

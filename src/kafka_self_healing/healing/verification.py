@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.incidents import close, escalate
@@ -131,7 +132,7 @@ def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
     elif request.act_class is ActClass.RESTART:
         _resolve_restart(turn, request, node)
     elif node.process is Process.ENDED and same_run:
-        _end(turn, request, RequestState.ABORTED, "it was never carried out")
+        _undone(turn, request, "it was never carried out")
     elif node.process is Process.ENDED and known:
         _end(turn, request, RequestState.FAILED, "the process ran and ended again")
     else:
@@ -142,11 +143,16 @@ def _resolve_restart(turn: Turn, request: RecoveryRequest, node: Standing) -> No
     if node.process is Process.ENDED:
         _end(turn, request, RequestState.ABORTED, "stopped and not started: a start is owed")
     elif node.process is Process.RUNNING and not request.begun_steps:
-        _end(turn, request, RequestState.ABORTED, "it was never carried out")
+        _undone(turn, request, "it was never carried out")
     elif _outlived(turn, request, node):
-        _end(turn, request, RequestState.ABORTED, "the process that it was to stop still runs")
+        _undone(turn, request, "the process that it was to stop still runs")
     else:
         _unknown_for_long(turn, request)
+
+
+def _undone(turn: Turn, request: RecoveryRequest, why: str) -> None:
+    """It is proven that nothing was done to the node: no step counts as begun."""
+    _end(turn, replace(request, begun_steps=()), RequestState.ABORTED, why)
 
 
 def _outlived(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:

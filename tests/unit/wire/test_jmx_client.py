@@ -39,8 +39,8 @@ from kafka_self_healing.wire.jmx import (
     JmxRemoteError,
     JmxSessionGone,
     JmxTimeout,
+    client as client_module,
 )
-from kafka_self_healing.wire.jmx import client as client_module
 from kafka_self_healing.wire.jmx.encoding import NULL, write_string
 
 _STATE = "kafka.server:type=KafkaServer,name=BrokerState"
