@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-unit test-clusters check bench sim install clean
+.PHONY: demo test test-heavy check bench sim install clean
 .DEFAULT_GOAL := test
 
 install: $(VENV)/.installed
@@ -31,6 +31,9 @@ check: install
 
 test: check
 	$(BIN)/python -m tests.budget
+
+test-heavy: install
+	$(BIN)/python -m tests.budget heavy
 
 bench: install
 	$(BIN)/python -m bench

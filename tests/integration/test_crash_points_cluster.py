@@ -27,7 +27,7 @@ from kafka_self_healing.demo.cluster import EmbeddedCluster
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.storage import Journal, open_store
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.heavy]
 
 WHOLE_LIMIT_S = 60.0
 PROGRAM = ("-m", "tests.integration.crash_daemon")

@@ -94,6 +94,21 @@ def test_crash_is_healed_and_nothing_is_left(folder: Path) -> None:
     assert nothing_is_left(folder)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "fault", ["hang", "stop", "quorum-loss", "two-crashes", "slow-start", "none"]
+)
+def test_every_other_fault_ends_right(folder: Path, fault: str) -> None:
+    """The demo's own observer saw the right thing, and nothing is left."""
+    code, text = finish(start(folder, "--fault", fault))
+
+    assert code == 0, text
+    assert "RIGHT: " in text
+    assert figures(folder)["records"]["lost"] == 0
+    assert nothing_is_left(folder)
+
+
+@pytest.mark.heavy
 def test_paused_waits_for_the_resume(folder: Path) -> None:
     """Nothing is done while paused, it says why, and after the resume the node is healed."""
     code, text = finish(start(folder, "--paused", "--seed", "5"))
@@ -104,6 +119,7 @@ def test_paused_waits_for_the_resume(folder: Path) -> None:
     assert nothing_is_left(folder)
 
 
+@pytest.mark.heavy
 def test_without_healing_it_only_says_what_it_would_do(folder: Path) -> None:
     """In mode observe there are zero acts, and the start that would be done is named."""
     code, text = finish(start(folder, "--no-heal", "--seed", "2"))
@@ -138,6 +154,7 @@ def test_ctrl_c_leaves_nothing(folder: Path) -> None:
     assert nothing_is_left(folder)
 
 
+@pytest.mark.heavy
 def test_a_killed_run_leaves_nothing_and_blocks_nothing(folder: Path) -> None:
     """After SIGKILL everything ends by itself, and the next run in the folder begins anew."""
     process = start(folder)
