@@ -18,7 +18,7 @@ BUDGET_S = 15 * 60.0
 
 
 def main(names: list[str]) -> int:
-    """Run the named suites (all but the heavy one by default); return 0 only if every one passed."""
+    """Run the named suites (by default all but heavy); return 0 only if every one passed."""
     spent: dict[str, float] = {}
     failed: list[str] = []
     for name in names or DEFAULT:
