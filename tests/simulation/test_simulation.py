@@ -12,7 +12,7 @@ from kafka_self_healing.simulation.scenarios import Scenario, Shape, draw
 SEEDS = 150
 CHUNK = 15
 ONCE_BAD: tuple[int, ...] = (
-    57, 162, 230, 286, 342, 425, 445, 470, 487, 553, 647, 658, 805, 867,
+    57, 162, 230, 286, 342, 425, 445, 470, 487, 553, 647, 658, 805, 867, 1392,
 )  # fmt: skip
 """Seeds that once broke an invariant, of the mind or of the simulation itself."""
 

@@ -99,6 +99,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """Looks in a row that told of the same end of a process; looks that told nothing between."""
+
+    since: float
+    latest: float
+    looks: int
+    invocation: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds."""
 
@@ -124,6 +134,7 @@ class View:
     agreed_at: Mapping[NodeId, float] = field(default_factory=dict)
     stuck_looks: Mapping[NodeId, int] = field(default_factory=dict)
     stops_seen: frozenset[NodeId] = frozenset()
+    ends: Mapping[NodeId, Ended] = field(default_factory=dict)
     kept: Mapping[NodeId, object] = field(default_factory=dict)
 
     @classmethod

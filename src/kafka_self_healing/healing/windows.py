@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
-from kafka_self_healing.healing.view import LONG_AGO_S, Recovery, Reign, Run, View
+from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition, Diagnosis
@@ -40,6 +40,7 @@ def update_windows(
         recoveries=_recoveries(cluster),
         catching_up=_catching_up(cluster),
         runs=_runs(cluster),
+        ends=_ends(cluster),
         stops_seen=_stops_seen(cluster, ours),
     )
     return _storm(view, cluster, policy)
@@ -200,6 +201,25 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
             if answered is not run.answered or led_so_far is not run.led:
                 changed[id_] = replace(run, answered=answered, led=led_so_far)
     return {**known, **changed} if changed else known
+
+
+def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
+    """Count the looks that told of an end: a host that was out of reach told nothing."""
+    known = cluster.view.ends
+    found = dict(known)
+    for id_, node in cluster.nodes.items():
+        track = cluster.view.track(id_, Kind.SERVICE)
+        if node.process is Process.ENDED and node.service is not None and track is not None:
+            at, run, before = track.result.ended, node.service.invocation, known.get(id_)
+            if before is None or before.invocation != run:
+                # A warm replay begins with it: it has held for longer than every window.
+                long = before is None and track.since < at - LONG_AGO_S / 2
+                found[id_] = Ended(at - LONG_AGO_S if long else at, at, 99 if long else 1, run)
+            elif at > before.latest:
+                found[id_] = replace(before, latest=at, looks=before.looks + 1)
+        elif node.process is not Process.UNKNOWN:
+            found.pop(id_, None)
+    return known if found == known else found
 
 
 def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[NodeId]:

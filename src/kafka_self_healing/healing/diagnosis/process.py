@@ -33,18 +33,17 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
     evidence = (service_words(view, node), *_closed_doors(node, view), why)
     if condition is Condition.STOPPED_BY_OPERATOR:
         return Diagnosis(condition, (node.id,), evidence, confirmed=True)
-    track = view.view.track(node.id, Kind.SERVICE)
-    assert track is not None
+    end = view.view.ends[node.id]
     waiting, check_at = "", None
     if not node.gone:
         waiting = _why_not_gone(node)
-    elif track.streak < policy.gone_looks:
-        waiting = f"{track.streak} of {policy.gone_looks} looks"
-    elif track.result.ended - track.since < policy.gone_apart_s:
+    elif end.looks < policy.gone_looks:
+        waiting = f"{end.looks} of {policy.gone_looks} looks"
+    elif end.latest - end.since < policy.gone_apart_s:
         waiting = f"looks at least {policy.gone_apart_s:g} s apart"
-        check_at = track.since + policy.gone_apart_s
-    if waiting and not node.gone and track.streak >= policy.gone_looks:
-        since = max(track.since, view.view.agreed_at.get(node.id, track.since))
+        check_at = end.since + policy.gone_apart_s
+    if waiting and not node.gone and end.looks >= policy.gone_looks:
+        since = max(end.since, view.view.agreed_at.get(node.id, end.since))
         held = view.now.mono_s - since
         return Diagnosis(
             Condition.UNDIAGNOSED,

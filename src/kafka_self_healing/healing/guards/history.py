@@ -8,7 +8,6 @@ from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
 from kafka_self_healing.healing.memory import STEP_STOP
 from kafka_self_healing.model.decision import Verdict
-from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Budget
@@ -167,9 +166,9 @@ def backoff_over(q: Question) -> Verdict:
             alone = cluster.session_timeout_s + q.policy.start_leave_alone_margin_s
             waits.append((alone - since, f"a started node is left alone for {alone:.0f} s"))
     if q.request.condition is Condition.TERMINATED and q.request.node not in q.memory.owed_starts:
-        track = q.view.view.track(q.request.node, Kind.SERVICE)
+        end = q.view.view.ends.get(q.request.node)
         hold = q.policy.terminated_hold_s
-        gone = q.now - track.since if track is not None else 0.0
+        gone = q.now - end.since if end is not None else 0.0
         waits.append((hold - gone, f"it was ended by SIGTERM: {hold:.0f} s for its operator"))
     left, why = max(waits, default=(0.0, ""))
     if left <= 0:
@@ -222,8 +221,8 @@ def attempts_left(q: Question) -> Verdict:
     last = _last_act(q)
     second = q.request.act_class is ActClass.START and q.request.attempt > 1
     if second and last is not None and last.state is RequestState.FAILED and last.ended:
-        track = q.view.view.track(q.request.node, Kind.SERVICE)
-        lived = max(0.0, track.since - last.ended.mono_s) if track is not None else 0.0
+        end = q.view.view.ends.get(q.request.node)
+        lived = max(0.0, end.since - last.ended.mono_s) if end is not None else 0.0
         if lived < q.policy.second_start_min_life_s:
             text = f"the last start lived {lived:.0f} s and nothing says why it ended"
             return refuse("died_young", text, lifted_by=again)
