@@ -45,6 +45,7 @@ class ClusterView:
     account_look: CheckResult | None
     witness: Digest
     witness_looks: tuple[CheckResult, ...]
+    kept: Mapping[NodeId, object]
     ready: frozenset[NodeId] = frozenset()
     queued: frozenset[NodeId] = frozenset()
 
@@ -112,7 +113,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         for id_, one in kept.items()
     }
     return ClusterView(
-        replace(view, kept=keeping),
+        view,
         now,
         nodes,
         _quorum_state(nodes, led=told is not None, kraft=kraft),
@@ -120,6 +121,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         told[1] if told else None,
         peers.best,
         looks,
+        keeping,
     )
 
 

@@ -178,7 +178,7 @@ def speaker(result: CheckResult, cluster: Cluster) -> NodeId:
 
 def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
     """Fold new looks into the view."""
-    statuses: dict[NodeId, NodeStatus] | None = None
+    heard: dict[NodeId, dict[Kind, Track]] = {}
     witnesses: dict[NodeId, Witness] | None = None
     quorum: dict[NodeId, Track] | None = None
     backdate = view.backdate_until
@@ -195,21 +195,26 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 known = quorum.get(who)
                 quorum[who] = known.then(result) if known else _first(result, None)
         elif result.subject in view.cluster.nodes and result.outcome is not Outcome.NOT_ASKED:
-            statuses = dict(view.statuses) if statuses is None else statuses
-            status = statuses.get(result.subject) or NodeStatus(result.subject)
-            if result.kind in status.tracks:
-                statuses[result.subject] = status.after(result)
-            else:
-                tracks = {**status.tracks, result.kind: _first(result, backdate)}
-                statuses[result.subject] = NodeStatus(result.subject, tracks)
+            tracks = heard.get(result.subject)
+            if tracks is None:
+                status = view.statuses.get(result.subject)
+                tracks = heard[result.subject] = dict(status.tracks) if status else {}
+            before = tracks.get(result.kind)
+            tracks[result.kind] = before.then(result) if before else _first(result, backdate)
     return replace(
         view,
-        statuses=view.statuses if statuses is None else statuses,
+        statuses=_with(view.statuses, heard) if heard else view.statuses,
         witnesses=view.witnesses if witnesses is None else witnesses,
         quorum=view.quorum if quorum is None else quorum,
         stuck_looks=_stuck_looks(view, results, backdate),
         backdate_until=backdate,
     )
+
+
+def _with(
+    statuses: Mapping[NodeId, NodeStatus], heard: Mapping[NodeId, Mapping[Kind, Track]]
+) -> Mapping[NodeId, NodeStatus]:
+    return {**statuses, **{node: NodeStatus(node, tracks) for node, tracks in heard.items()}}
 
 
 def _stuck_looks(

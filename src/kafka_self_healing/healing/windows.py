@@ -41,6 +41,7 @@ def update_windows(
         catching_up=_catching_up(cluster),
         runs=_runs(cluster),
         ends=_ends(cluster),
+        kept=cluster.kept,
         stops_seen=_stops_seen(cluster, ours),
     )
     return _storm(view, cluster, policy)
