@@ -31,6 +31,7 @@ class Recorder:
         self._file: IO[str] | None = None
         self._size = 0
         self._zero: float | None = None
+        self._latest = 0.0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -63,13 +64,15 @@ class Recorder:
             "started": round(result.started - self._zero, 6),
             "fact": to_plain(result.fact),
         }
-        self._write({"at": round(result.ended - self._zero, 6), "check": check})
+        # A look that ended a moment earlier may be heard later; the format wants them in order.
+        self._latest = max(self._latest, round(result.ended - self._zero, 6))
+        self._write({"at": self._latest, "check": check})
 
     def _begin(self, zero: float) -> None:
         if self._file is not None:
             self._file.close()
             self._path.replace(self._path.with_suffix(".jsonl.1"))
-        self._zero, self._size = zero, 0
+        self._zero, self._size, self._latest = zero, 0, 0.0
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
         nodes = [
