@@ -1,6 +1,11 @@
-"""`Secret`: a text that does not show itself."""
+"""`Secret`: a text that does not show itself, not even in a core file."""
 
 from __future__ import annotations
+
+import ctypes
+
+PR_SET_DUMPABLE = 4
+"""From linux/prctl.h."""
 
 
 class Secret:
@@ -27,3 +32,12 @@ class Secret:
     def __reduce__(self) -> str:
         msg = "a Secret is not pickled"
         raise TypeError(msg)
+
+
+def keep_out_of_cores() -> bool:
+    """Have the kernel write no core file of this process; return whether it agreed.
+
+    Programs that it starts are not affected: an exec makes a process dumpable again.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return int(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) == 0

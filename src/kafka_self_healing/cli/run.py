@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from kafka_self_healing.errors import KafkaSelfHealingError
+from kafka_self_healing.secret import keep_out_of_cores
 
 EXIT_BUG = 70
 """The exit status of a daemon that a bug has ended (EX_SOFTWARE)."""
@@ -29,6 +30,7 @@ def command(config: Path, record: Path | None) -> None:
     from kafka_self_healing.clock import SystemClock
     from kafka_self_healing.config import ConfigurationManager
 
+    keep_out_of_cores()
     manager = ConfigurationManager(config)
     with ExitStack() as stack:
         stack.enter_context(app.logging_service(manager.current, SystemClock()))
