@@ -24,7 +24,16 @@ from kafka_self_healing.model.health import NodeStatus, Track
 from kafka_self_healing.model.node import ClusterMode, NodeConfig, NodeId
 from kafka_self_healing.model.policy import Policy
 
-__all__ = ["ClusterView", "Process", "Quorum", "Standing", "assess", "fresh_bound_s"]
+__all__ = [
+    "MACHINE_PROBED",
+    "OURS_PROBED",
+    "ClusterView",
+    "Process",
+    "Quorum",
+    "Standing",
+    "assess",
+    "fresh_bound_s",
+]
 
 OURS_PROBED = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM})
 MACHINE_PROBED = frozenset({Kind.SERVICE, Kind.HOST})

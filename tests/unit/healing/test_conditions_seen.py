@@ -666,3 +666,17 @@ def test_a_darkened_cluster_of_several_freezes_nothing_of_the_living() -> None:
     scene.crash("2")
     scene.until(lambda: scene.acts, 30)
     assert scene.acted() == [("service:start", "2")]
+
+
+def test_an_answer_older_than_the_silence_does_not_make_a_hang_undiagnosed() -> None:
+    """A look of the JVM that is still out is waited for: no false page before PROCESS_HUNG."""
+    scene = Scene()
+    scene.run(10)
+    scene.hang("2")
+    scene.lens = lambda look: None if (look.kind, look.subject) == (Kind.JVM, "2") else look
+    scene.run(15)
+    assert state(scene, "2") != (Condition.UNDIAGNOSED, True)
+    assert scene.notices == []
+    scene.lens = lambda look: look
+    scene.run(3)
+    assert state(scene, "2") == (Condition.PROCESS_HUNG, True)

@@ -79,6 +79,10 @@ def undiagnosed(
     # Once the others have dropped it, Kafka's own session has been the waiting.
     agreed = node.dropped is True and node.silent_looks >= policy.silent_looks
     waiting = "" if agreed or held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
+    old = _older_looks(node, view, track.since)
+    if old and held < policy.confirm_s:
+        # What was seen before the trouble began does not speak against any diagnosis of it.
+        waiting = f"a look of {', '.join(old)} begun since"
     return Diagnosis(
         Condition.UNDIAGNOSED,
         (node.id,),
@@ -86,6 +90,17 @@ def undiagnosed(
         confirmed=not waiting,
         waiting=waiting,
         check_at=since + policy.confirm_s,
+    )
+
+
+def _older_looks(node: Standing, view: ClusterView, since: float) -> list[str]:
+    """Return the kinds whose good answer is older than the trouble: they must be asked again."""
+    status = view.view.statuses.get(node.id)
+    tracks = status.tracks.items() if status else ()
+    return sorted(
+        kind.value
+        for kind, track in tracks
+        if kind in OURS_PROBED | MACHINE_PROBED and track.good and track.result.started < since
     )
 
 
