@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kafka_self_healing.healing.peers import Peers, among_peers, freshest, reign_s, witnesses
 from kafka_self_healing.healing.replicas import Digest
@@ -94,6 +94,14 @@ class _Kept:
     policy: Policy
     until: float
     standing: Standing
+    peers: Peers | None = None
+
+    def completed(self, peers: Peers, nodes: Mapping[NodeId, Standing]) -> _Kept:
+        """Add what the others say; the same object again if that has not changed."""
+        if self.peers is not None and self.peers.says_as(peers):
+            return self
+        standing = among_peers(self.standing, peers, nodes)
+        return _Kept(self.status, self.policy, self.until, standing, peers)
 
 
 def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
@@ -113,14 +121,12 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         reign_s(view, fact, now),
         digests,
         freshest(view, digests),
+        frozenset(id_ for id_, node in own.items() if node.answers is True),
         sum(node.answers is True and node.config.is_broker for node in own.values()),
         view.cluster.fetch_timeout_s,
     )
-    nodes = {id_: among_peers(standing, peers, own) for id_, standing in own.items()}
-    keeping = {
-        id_: one if nodes[id_] is one.standing else replace(one, standing=nodes[id_])
-        for id_, one in kept.items()
-    }
+    keeping = {id_: one.completed(peers, own) for id_, one in kept.items()}
+    nodes = {id_: one.standing for id_, one in keeping.items()}
     return ClusterView(
         view,
         now,
@@ -148,11 +154,12 @@ def _own(view: View, node: NodeConfig, policy: Policy, now: Instant) -> _Kept:
         return known
     tracks: dict[Kind, Track] = {}
     until = float("inf")
-    for kind in node.kinds if status is not None else ():
-        track = status.tracks.get(kind) if status is not None else None
-        if track is None:
+    usual = fresh_bound_s(Kind.SERVICE, None, policy)
+    for kind, track in status.tracks.items() if status is not None else ():
+        if kind not in node.kinds:
             continue
-        end = track.result.ended + fresh_bound_s(kind, track, policy)
+        bound = usual if track.good else fresh_bound_s(kind, track, policy)
+        end = track.result.ended + bound
         if now.mono_s <= end:
             tracks[kind] = track
             until = min(until, end)

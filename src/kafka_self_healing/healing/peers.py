@@ -24,8 +24,26 @@ class Peers:
     reign_s: float
     digests: tuple[tuple[NodeId, Digest], ...]
     best: Digest
+    answering: frozenset[NodeId]
     living: int
     fetch_timeout_s: float
+
+    def says_as(self, other: Peers) -> bool:
+        """Whether every standing made with it would be the same: cheap, by identity.
+
+        A leader's reign only matters to voters that never fetched from it; a newer account of the
+        leader, which comes at each look, takes its length into account.
+        """
+        return (
+            self.fact is other.fact
+            and self.best is other.best
+            and self.answering == other.answering
+            and len(self.digests) == len(other.digests)
+            and all(
+                mine[0] == its[0] and mine[1] is its[1]
+                for mine, its in zip(self.digests, other.digests, strict=True)
+            )
+        )
 
 
 def reign_s(view: View, fact: QuorumFact | None, now: Instant) -> float:

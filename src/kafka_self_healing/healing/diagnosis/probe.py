@@ -53,7 +53,7 @@ def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
     witness, quorum = view.view.witnesses.get(node.id), view.view.quorum.get(node.id)
     tracks += [witness.track] if witness else []
     tracks += [quorum] if quorum else []
-    bad = [track for track in tracks if track.result.outcome in MISCONFIGURED]
+    bad = [t for t in tracks if not t.good and t.result.outcome in MISCONFIGURED]
     if not bad:
         return None
     confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
@@ -108,6 +108,8 @@ def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
     """Good and failing looks change places too often, and nothing else explains it."""
     track = view.view.track(node.id, Kind.PROTOCOL)
     if track is None or node.process in {Process.ENDED, Process.ACTIVATING}:
+        return None
+    if len(track.changes) < policy.flap_changes:
         return None
     recent = [at for at in track.changes if view.now.mono_s - at <= policy.flap_window_s]
     if len(recent) < policy.flap_changes or _explained(node.id, view, memory, policy):
