@@ -182,9 +182,7 @@ def _own_standing(
     )
     answers = _answers(protocol)
     # One port, two ways to knock: a lost look at one of them does not unprove the other.
-    refused = any(
-        door is not None and door.result.outcome is Outcome.REFUSED for door in (listener, protocol)
-    )
+    refused = _refused(listener) or _refused(protocol)
     jvm = jvm_track.result.fact if jvm_track else None
     jvm = jvm if isinstance(jvm, JvmFact) else None
     jvm_silent = None
@@ -241,6 +239,10 @@ def _silent_looks(protocol: Track | None) -> int:
     return protocol.streak
 
 
+def _refused(track: Track | None) -> bool:
+    return track is not None and track.result.outcome is Outcome.REFUSED
+
+
 def _unanswered(track: Track | None) -> bool:
     return track is not None and track.result.outcome in UNANSWERED
 
@@ -253,19 +255,20 @@ def _host_unreachable(track: Track | None) -> bool:
 
 
 def _dark(node: NodeConfig, tracks: Mapping[Kind, Track]) -> bool:
-    ours = [kind for kind in node.kinds if kind in OURS_PROBED]
-    machine = [kind for kind in node.kinds if kind in MACHINE_PROBED]
-    if not ours:
-        return False
-    for kind in ours:
+    probed = False
+    for kind in OURS_PROBED:
+        if kind not in node.kinds:
+            continue
         track = tracks.get(kind)
         if track is None or track.good or track.streak < 2 or not _unanswered(track):
             return False
-    return all(
+        probed = True
+    return probed and all(
         (track := tracks.get(kind)) is not None
         and track.streak >= 2
         and (_unanswered(track) or _host_unreachable(track))
-        for kind in machine
+        for kind in MACHINE_PROBED
+        if kind in node.kinds
     )
 
 

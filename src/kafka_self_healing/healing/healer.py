@@ -71,7 +71,8 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
     turn.wake_s = now.mono_s + policy.interval_s
     turn.view = hear(turn.view, [i for i in inputs if isinstance(i, CheckResult)], policy)
     for said in inputs:
-        _take(turn, said)
+        if not isinstance(said, CheckResult):
+            _take(turn, said)
     turn.view = settle(turn.view, policy, now)
     cluster = assess(turn.view, policy, now)
     turn.view = update_windows(cluster, policy, _away(turn.memory, now), _ours(turn.memory))

@@ -103,19 +103,19 @@ def _in_sync(target: Standing, best: Digest, nodes: Mapping[NodeId, Standing]) -
 
 def among_peers(standing: Standing, peers: Peers, nodes: Mapping[NodeId, Standing]) -> Standing:
     """Add what the others say of a node; the same object again if nothing has changed."""
-    node = standing.config
-    counted = _counted_in(standing, peers) if node.is_broker else None
+    broker, voter = standing.config.is_broker, standing.config.is_voter
+    counted = _counted_in(standing, peers) if broker else None
     fresh, stale = None, None
-    if node.is_voter:
+    if voter:
         fresh, stale = voter_state(standing, peers.fact, peers.reign_s, peers.fetch_timeout_s)
-    in_sync = _in_sync(standing, peers.best, nodes) if node.is_broker else None
+    in_sync = _in_sync(standing, peers.best, nodes) if broker else None
     ok = all_known(
         _runs(standing),
         standing.answers,
-        counted if node.is_broker else True,
-        fresh if node.is_voter else True,
+        counted if broker else True,
+        fresh if voter else True,
     )
-    well = all_known(ok, _broker_state_ok(standing), in_sync if node.is_broker else True)
+    well = all_known(ok, _broker_state_ok(standing), in_sync if broker else True)
     said = (counted, fresh, stale, in_sync, ok, well)
     if said == (standing.counted, standing.voter_fresh, standing.voter_stale,
                 standing.in_sync, standing.ok, standing.well):  # fmt: skip

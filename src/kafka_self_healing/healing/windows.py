@@ -207,6 +207,8 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
 def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
     """Count the looks that told of an end: a host that was out of reach told nothing."""
     known = cluster.view.ends
+    if not known and all(node.process is not Process.ENDED for node in cluster.nodes.values()):
+        return known
     found = dict(known)
     for id_, node in cluster.nodes.items():
         track = cluster.view.track(id_, Kind.SERVICE)
@@ -225,13 +227,17 @@ def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
 
 def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[NodeId]:
     """Follow who was seen on its way down: somebody asked for that, whatever it ends with."""
-    seen = set(cluster.view.stops_seen)
+    known = cluster.view.stops_seen
+    processes = {node.process for node in cluster.nodes.values()}
+    if not known and Process.DEACTIVATING not in processes:
+        return known
+    seen = set(known)
     for id_, node in cluster.nodes.items():
         if node.process is Process.DEACTIVATING and id_ not in ours:
             seen.add(id_)
         elif node.process not in {Process.ENDED, Process.DEACTIVATING, Process.UNKNOWN}:
             seen.discard(id_)
-    return cluster.view.stops_seen if seen == cluster.view.stops_seen else frozenset(seen)
+    return known if seen == known else frozenset(seen)
 
 
 def _progressed(known: Recovery | None, left: int, at: float) -> Recovery:

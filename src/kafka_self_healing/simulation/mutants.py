@@ -58,10 +58,12 @@ def _set(owner: Any, name: str, value: object) -> Iterator[None]:
 
 def without(guard: str) -> Any:
     """Take one row out of the guard matrix for a while."""
-    rows = tuple(row for row in guards.MATRIX if row.name != guard)
-    if len(rows) == len(guards.MATRIX):
+    if guard not in guards.GUARDS:
         raise ValueError(f"no guard is called {guard}")
-    return _set(guards, "MATRIX", rows)
+    columns = {
+        act: tuple(row for row in rows if row.name != guard) for act, rows in guards.ASKED.items()
+    }
+    return _set(guards, "ASKED", columns)
 
 
 def _hung_at_once(

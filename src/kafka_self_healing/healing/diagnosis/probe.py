@@ -48,7 +48,8 @@ def _dark_since(node: Standing, view: ClusterView) -> float:
 
 def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
     """Something answers, but our probe is not set up for it: the node lives."""
-    status = view.view.statuses.get(node.id)
+    # A node that is well in every respect has answered all that we ask of it.
+    status = None if node.well is True else view.view.statuses.get(node.id)
     tracks = list(status.tracks.values()) if status else []
     witness, quorum = view.view.witnesses.get(node.id), view.view.quorum.get(node.id)
     tracks += [witness.track] if witness else []

@@ -6,7 +6,7 @@ docs/guards.md shows the same table to operators; a test compares the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kafka_self_healing.healing.guards import evidence, history, operator, quorum
@@ -78,13 +78,19 @@ ALSO_APPROVABLE = frozenset({"reassignment", "small_quorum", "first_one_died"})
 """Reasons that an approval lifts although their guard's others stand."""
 
 
-def asked(act: ActClass, names: Iterable[str] | None = None) -> list[Row]:
+ASKED = {
+    act: tuple(row for row in MATRIX if (row.start if act is ActClass.START else row.restart))
+    for act in ActClass
+}
+"""The matrix by columns: what each class of act is asked."""
+
+
+def asked(act: ActClass, names: Iterable[str] | None = None) -> Sequence[Row]:
     """Return the rows asked for a class of act; `names` picks some of them."""
-    rows = [row for row in MATRIX if (row.start if act is ActClass.START else row.restart)]
     if names is None:
-        return rows
+        return ASKED[act]
     wanted = set(names)
-    return [row for row in rows if row.name in wanted]
+    return [row for row in ASKED[act] if row.name in wanted]
 
 
 def _ask(row: Row, question: Question) -> Verdict:
