@@ -7,24 +7,25 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kafka_self_healing.api.local import listening
 from kafka_self_healing.clock import Clock, SystemClock
 from kafka_self_healing.config import ConfigurationManager, Settings
 from kafka_self_healing.daemon import Daemon
-from kafka_self_healing.daemon_ports import Hands
 from kafka_self_healing.errors import ConfigError, DeliveryError
 from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
+from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult
 from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
+from kafka_self_healing.model.recovery import StepReport
 from kafka_self_healing.monitoring import (
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
@@ -38,6 +39,7 @@ from kafka_self_healing.observability import (
     LogFormat,
     LoggingService,
     LogSettings,
+    Redactor,
 )
 from kafka_self_healing.plugins.contract import MonitoringPlugin, NotificationPlugin
 from kafka_self_healing.recovery import RecoveryEngine, ServiceRestartPlugin
@@ -151,10 +153,6 @@ def channels(settings: Settings) -> list[NotificationPlugin]:
 def logging_service(settings: Settings, clock: Clock) -> LoggingService:
     """Return the log that a configuration asks for; it redacts the configuration's secrets."""
     wanted = settings.logging
-    hidden: list[Secret] = []
-    email = settings.notification.email
-    if email is not None and email.password is not None:
-        hidden.append(email.password)
     return LoggingService(
         LogSettings(
             level=wanted.level.value,
@@ -164,8 +162,14 @@ def logging_service(settings: Settings, clock: Clock) -> LoggingService:
             keep=wanted.keep,
         ),
         clock,
-        hidden,
+        _secrets(settings),
     )
+
+
+def _secrets(settings: Settings) -> list[Secret]:
+    """Return the credentials that must reach neither the log nor the journal."""
+    email = settings.notification.email
+    return [email.password] if email is not None and email.password is not None else []
 
 
 @asynccontextmanager
@@ -209,26 +213,34 @@ async def daemon_of(
                 eyes=lambda cluster, policy, heard: MonitoringService(
                     cluster, policy, look_with(), clock, heard
                 ),
-                hands=lambda report: _hands(clock, report, crash_point),
+                hands=lambda report: hands(settings, clock, report, crash_point),
                 voice=Telling(queue, plugins, settings.cluster.name, clock),
                 run_id=secrets.token_hex(8),
                 hear=hear or (lambda _result: None),
             )
 
 
-def _hands(clock: Clock, report: Any, crash_point: Callable[[str], None]) -> Hands:
+def hands(
+    settings: Settings,
+    clock: Clock,
+    report: Callable[[StepReport], Awaitable[None]],
+    crash_point: Callable[[str], None] = NO_CRASH,
+    unsafe: Callable[[], str] = unsafe_start,
+) -> RecoveryEngine:
+    """Return the hands: they start nothing that would end with us, and keep no credentials."""
     host = LocalHost(clock)
 
     def service_of(node: NodeConfig) -> ServiceManager | None:
         return None if node.service is None else CommandServiceManager(node.service, host)
 
     return RecoveryEngine(
-        ServiceRestartPlugin().actions(),
+        ServiceRestartPlugin(unsafe()).actions(),
         host=host,
         service_of=service_of,
         clock=clock,
         report=report,
         crash_point=crash_point,
+        redact=Redactor(_secrets(settings)).text,
     )
 
 

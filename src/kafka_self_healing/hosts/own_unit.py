@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,24 +14,28 @@ ASK_TIMEOUT_S = 5.0
 def unsafe_start(cgroup: Path = CGROUP, systemctl: str = "systemctl") -> str:
     """Return why a process started from here dies with the healer's unit; "" if it does not.
 
-    Outside of a systemd service nothing ends what we leave behind. Inside one, its `KillMode` must
-    be `process`; if that cannot be read it counts as unsafe.
+    Only a service of which this process (or the shell around it) is the main one ends with it: a
+    healer that somebody runs by hand, or from cron, leaves what it started behind. Such a unit
+    must have `KillMode=process`; one that cannot be read counts as unsafe.
     """
     unit = _unit(cgroup)
     if not unit:
         return ""
-    command = [systemctl, "show", "--property=KillMode", "--value", unit]
+    command = [systemctl, "show", "--property=MainPID", "--property=KillMode", unit]
     try:
         said = subprocess.run(
             command, capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        said = f"unreadable: {error}"
-    if said in SAFE_MODES:
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    keys = dict(line.partition("=")[::2] for line in said.splitlines())
+    main = keys.get("MainPID") or os.environ.get("SYSTEMD_EXEC_PID", "")
+    mode = keys.get("KillMode", "unknown")
+    if main not in {str(os.getpid()), str(os.getppid())} or mode in SAFE_MODES:
         return ""
     return (
-        f"the healer's unit {unit} has KillMode {said or 'unknown'}: systemd would end every "
-        "broker that is started from here together with the healer. Set KillMode=process in it"
+        f"the healer's unit {unit} has KillMode {mode}: systemd would end every broker that is "
+        "started from here together with the healer. Set KillMode=process in it"
     )
 
 

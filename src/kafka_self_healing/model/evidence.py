@@ -33,18 +33,6 @@ class Family(StrEnum):
     MACHINE = "MACHINE"
 
 
-FAMILY: dict[Kind, Family] = {
-    Kind.LISTENER: Family.OURS,
-    Kind.PROTOCOL: Family.OURS,
-    Kind.JVM: Family.OURS,
-    Kind.CANARY: Family.OURS,
-    Kind.PEERS: Family.THEIRS,
-    Kind.QUORUM: Family.THEIRS,
-    Kind.SERVICE: Family.MACHINE,
-    Kind.HOST: Family.MACHINE,
-    Kind.LOG: Family.MACHINE,
-}
-
 CLUSTER_KINDS = frozenset({Kind.PEERS, Kind.QUORUM})
 """Kinds that speak of the whole cluster: their observer is the node that was asked."""
 

@@ -23,7 +23,6 @@ from kafka_self_healing.simulation import faults as f
 from kafka_self_healing.simulation.runner import Outcome, play
 from kafka_self_healing.simulation.scenarios import ALL_KINDS, Scenario, Shape
 
-Patch = Callable[[], "Iterator[None]"]
 APART = Shape(combined=0, controllers=3, brokers=3)
 WIDE = Shape(combined=0, controllers=3, brokers=6)
 
