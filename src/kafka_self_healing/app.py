@@ -18,12 +18,11 @@ from kafka_self_healing.clock import Clock, SystemClock
 from kafka_self_healing.config import ConfigurationManager, Settings
 from kafka_self_healing.daemon import Daemon
 from kafka_self_healing.errors import ConfigError, DeliveryError
-from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
+from kafka_self_healing.hosts import HostPool, LocalHost
 from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult
-from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
 from kafka_self_healing.model.recovery import StepReport
 from kafka_self_healing.monitoring import (
@@ -228,15 +227,11 @@ def hands(
     unsafe: Callable[[], str] = unsafe_start,
 ) -> RecoveryEngine:
     """Return the hands: they start nothing that would end with us, and keep no credentials."""
-    host = LocalHost(clock)
-
-    def service_of(node: NodeConfig) -> ServiceManager | None:
-        return None if node.service is None else CommandServiceManager(node.service, host)
-
+    hosts = HostPool(settings.cluster, clock)
     return RecoveryEngine(
         ServiceRestartPlugin(unsafe()).actions(),
-        host=host,
-        service_of=service_of,
+        host=LocalHost(clock),
+        service_of=lambda node: hosts.service(node.id),
         clock=clock,
         report=report,
         crash_point=crash_point,

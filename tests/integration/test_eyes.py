@@ -10,6 +10,7 @@ import pytest
 
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.demo.cluster import EmbeddedCluster
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import (
     CheckResult,
     HostFact,
@@ -20,7 +21,7 @@ from kafka_self_healing.model.evidence import (
     QuorumFact,
     ServiceFact,
 )
-from kafka_self_healing.model.node import Cluster, CommandService, NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.monitoring import (
     JMXMonitoringPlugin,

@@ -31,9 +31,10 @@ from kafka_self_healing.config.scalars import (
     choice,
     empty_section,
 )
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import HEALABLE
-from kafka_self_healing.model.node import ClusterMode, CommandService, Role
+from kafka_self_healing.model.node import ClusterMode, Role
 from kafka_self_healing.model.policy import HungStop, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
 

@@ -19,9 +19,10 @@ from kafka_self_healing.config.schema import (
     RungConfig,
     ServiceConfig,
 )
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
-from kafka_self_healing.model.node import Cluster, CommandService, NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import DEFAULT_LADDERS, Budget, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
 

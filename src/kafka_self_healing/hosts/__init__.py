@@ -3,6 +3,7 @@
 from kafka_self_healing.hosts.command import CommandOutcome, CommandResult, run_command
 from kafka_self_healing.hosts.host import Host, ProcessReading
 from kafka_self_healing.hosts.local import LocalHost
+from kafka_self_healing.hosts.pool import HostPool
 from kafka_self_healing.hosts.service import ServiceManager
 from kafka_self_healing.hosts.service_command import CommandServiceManager
 
@@ -11,6 +12,7 @@ __all__ = [
     "CommandResult",
     "CommandServiceManager",
     "Host",
+    "HostPool",
     "LocalHost",
     "ProcessReading",
     "ServiceManager",

@@ -16,8 +16,8 @@ from typing import Final
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.hosts.command import CommandOutcome, CommandResult
 from kafka_self_healing.hosts.host import Host
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Outcome, ServiceFact
-from kafka_self_healing.model.node import CommandService
 
 _ACTIVE_AND_SUB: Final = {
     "running": ("active", "running"),

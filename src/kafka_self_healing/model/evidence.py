@@ -77,7 +77,11 @@ class ServiceFact:
     `pid` 0: no process; `process_state`: the letter of /proc/PID/stat; `restarts`: automatic ones;
     `job`: a job queued by somebody ("" = none); `tracer_pid` ≠ 0: a debugger; `lock_held`: some
     process holds the log directory's `.lock`; `host_lock`: another tool's lock; `invocation`:
-    changes at each start and is kept after the end.
+    changes at each start and is kept after the end. `code`: systemd's ExecMainCode in words
+    (exited, killed, dumped); `start_limit_s`, `stop_timeout_s`: StartLimitIntervalUSec,
+    TimeoutStopUSec; `success_exit`: SuccessExitStatus; `oom_killed`: by the kernel; `health`:
+    Docker's word; `boot_id`: of the host; `started_s`: boot-clock second of that host at which the
+    process was started; `read_bytes`: bytes that it fetched from disks.
     """
 
     active: str | None = None
@@ -95,6 +99,15 @@ class ServiceFact:
     lock_held: bool | None = None
     host_lock: str | bool | None = None
     invocation: str | None = None
+    code: str | None = None
+    start_limit_s: float | None = None
+    stop_timeout_s: float | None = None
+    success_exit: tuple[str, ...] | None = None
+    oom_killed: bool | None = None
+    health: str | None = None
+    boot_id: str | None = None
+    started_s: float | None = None
+    read_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,11 @@ class VoterFact:
 
 @dataclass(frozen=True, slots=True)
 class QuorumFact:
-    """A controller's answer about the quorum. Only the leader knows; others leave the rest None."""
+    """A controller's answer about the quorum. Only the leader knows; others leave the rest None.
+
+    A ZooKeeper member's answer about its ensemble: `mode` (leader, follower, observer,
+    standalone), `leader` only of itself, and then `synced`: how many followers it counts as synced.
+    """
 
     leader: str | None = None
     epoch: int | None = None
@@ -157,11 +174,17 @@ class QuorumFact:
     now_ms: int | None = None
     voters: tuple[VoterFact, ...] | None = None
     observers: tuple[str, ...] | None = None
+    mode: str | None = None
+    synced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JvmFact:
-    """What the JVM says: BrokerState (3 = running), logs and segments still to be recovered."""
+    """What the JVM says: BrokerState (3 = running), logs and segments still to be recovered.
+
+    `idle`: RequestHandlerAvgIdlePercent (may exceed 1); `applied_lag_ms`: how far the applied
+    metadata lag behind; `session`: SessionState of ZooKeeper mode; `heap`: part of the heap in use.
+    """
 
     broker_state: int | None = None
     remaining_logs: int | None = None
@@ -169,6 +192,17 @@ class JvmFact:
     offline_log_dirs: int | None = None
     raft_state: str | None = None
     raft_leader: str | None = None
+    active_controller: bool | None = None
+    under_replicated: int | None = None
+    offline_partitions: int | None = None
+    metadata_errors: int | None = None
+    applied_lag_ms: float | None = None
+    idle: float | None = None
+    request_queue: int | None = None
+    open_files: int | None = None
+    max_files: int | None = None
+    heap: float | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,24 +227,120 @@ class DiskFact:
 
 @dataclass(frozen=True, slots=True)
 class HostFact:
-    """The host: can it be reached, its disks, the data directories on it."""
+    """The host: can it be reached, its disks, the data directories on it.
+
+    `clock_offset_s`: its UTC minus ours; `uptime_s`: seconds since its boot.
+    """
 
     reachable: bool | None = None
     ping: bool | None = None
+    boot_id: str | None = None
+    uptime_s: float | None = None
+    clock_offset_s: float | None = None
     disks: tuple[DiskFact, ...] | None = None
     data_dirs: tuple[DataDirFact, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolFact:
-    """The node answered its own protocol; the fields are ZooKeeper's."""
+    """The node answered its own protocol; the fields are ZooKeeper's.
+
+    `refused`: four-letter words that its whitelist does not have; `registered`: the broker ids
+    below /brokers/ids; `latency_ms`, `outstanding`, `fsync_ms`: of mntr.
+    """
 
     ruok: bool | None = None
     mode: str | None = None
     serving: bool | None = None
+    version: str | None = None
+    synced: int | None = None
+    latency_ms: float | None = None
+    outstanding: int | None = None
+    fsync_ms: float | None = None
+    open_files: int | None = None
+    max_files: int | None = None
+    refused: tuple[str, ...] | None = None
+    registered: tuple[str, ...] | None = None
 
 
-Fact = ServiceFact | LogFact | PeersFact | QuorumFact | JvmFact | HostFact | ProtocolFact
+@dataclass(frozen=True, slots=True)
+class ListenerCertificate:
+    """The certificate that one listener serves. `not_after`: UTC seconds; `days_left` may be < 0.
+
+    `problem` says in words what a client would refuse it for; "": nothing. None: not known.
+    """
+
+    listener: str
+    address: str
+    subject: str | None = None
+    issuer: str | None = None
+    not_after: float | None = None
+    days_left: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFact:
+    """The certificates of all TLS listeners of a node that are configured."""
+
+    listeners: tuple[ListenerCertificate, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryFact:
+    """A record went through a partition that the broker leads; times in milliseconds.
+
+    `partition` None: it leads none of the canary's, so nothing could be tried.
+    """
+
+    topic: str | None = None
+    partition: int | None = None
+    produce_ms: float | None = None
+    consume_ms: float | None = None
+
+
+class ProbeState(StrEnum):
+    """Nagios' four words for the outcome of a check of the operator's own."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFact:
+    """One number of a check's performance data."""
+
+    name: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomFact:
+    """What a check of the operator's own says. `metrics`: performance data by name.
+
+    `stands_for`: the kind of evidence that the configuration names it for; None: it alerts only.
+    """
+
+    state: ProbeState | None = None
+    text: str | None = None
+    metrics: tuple[MetricFact, ...] | None = None
+    stands_for: Kind | None = None
+
+
+Fact = (
+    ServiceFact
+    | LogFact
+    | PeersFact
+    | QuorumFact
+    | JvmFact
+    | HostFact
+    | ProtocolFact
+    | CertificateFact
+    | CanaryFact
+    | CustomFact
+)
 
 FACT_TYPE: dict[Kind, type[Fact]] = {
     Kind.SERVICE: ServiceFact,
@@ -220,6 +350,9 @@ FACT_TYPE: dict[Kind, type[Fact]] = {
     Kind.JVM: JvmFact,
     Kind.HOST: HostFact,
     Kind.PROTOCOL: ProtocolFact,
+    Kind.CERTIFICATE: CertificateFact,
+    Kind.CANARY: CanaryFact,
+    Kind.CUSTOM: CustomFact,
 }
 
 HEALER = "healer"
@@ -232,6 +365,7 @@ class CheckResult:
 
     `subject` is a node id, or the cluster's name for kinds that speak of the whole cluster.
     `started` and `ended` are seconds of the boot clock. `error` says in words why there is no fact.
+    `name`: of CUSTOM, which check it was; a node may have several.
     """
 
     observer: str
@@ -242,3 +376,4 @@ class CheckResult:
     ended: float
     fact: Fact | None = None
     error: str = ""
+    name: str = ""

@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kafka_self_healing.model.access import (
+    CanaryConfig,
+    CommandProbe,
+    HttpProbe,
+    JmxAccess,
+    ListenerAccess,
+    LogSource,
+    Service,
+    SshAccess,
+    ZooKeeperAccess,
+)
 from kafka_self_healing.model.evidence import Kind
 
 NodeId = str
@@ -27,22 +38,12 @@ class ClusterMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CommandService:
-    """Service manager `command`: the operator's own programs (argument lists, never a shell).
-
-    `status` prints `key=value` lines (see docs/service-command.md) or only an LSB exit code.
-    """
-
-    start: tuple[str, ...]
-    stop: tuple[str, ...]
-    kill: tuple[str, ...]
-    status: tuple[str, ...]
-    stop_timeout_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node of the inventory. Ports are TCP; `kinds` are the kinds of evidence configured."""
+    """One node of the inventory. Ports are TCP; `kinds` are the kinds of evidence configured.
+
+    `access` None: its host is this machine (or cannot be asked). `log` None: its log
+    is not read.
+    """
 
     id: NodeId
     roles: frozenset[Role]
@@ -50,9 +51,18 @@ class NodeConfig:
     rack: str | None = None
     kafka_port: int | None = None
     controller_port: int | None = None
+    zookeeper_port: int | None = None
     jmx_port: int | None = None
     data_dirs: tuple[str, ...] = ()
-    service: CommandService | None = None
+    service: Service | None = None
+    access: SshAccess | None = None
+    kafka: ListenerAccess = ListenerAccess()  # noqa: RUF009  frozen, so sharing it is safe
+    controller: ListenerAccess = ListenerAccess()  # noqa: RUF009
+    jmx: JmxAccess = JmxAccess()  # noqa: RUF009
+    zookeeper: ZooKeeperAccess = ZooKeeperAccess()  # noqa: RUF009
+    log: LogSource | None = None
+    http: tuple[HttpProbe, ...] = ()
+    commands: tuple[CommandProbe, ...] = ()
     kinds: frozenset[Kind] = frozenset()
 
     @property
@@ -66,20 +76,38 @@ class NodeConfig:
         return Role.BROKER in self.roles
 
     @property
+    def is_member(self) -> bool:
+        """Whether it counts for a ZooKeeper ensemble."""
+        return Role.ENSEMBLE in self.roles
+
+    @property
     def port(self) -> int | None:
-        """The port on which the node answers for itself: Kafka's, else the controller's."""
-        return self.kafka_port if self.is_broker else self.controller_port
+        """The port on which the node answers for itself: Kafka's, the controller's, ZooKeeper's."""
+        if self.is_broker:
+            return self.kafka_port
+        return self.controller_port if self.is_voter else self.zookeeper_port
+
+    @property
+    def listener(self) -> ListenerAccess:
+        """How the Kafka listener on `port` is spoken to."""
+        return self.kafka if self.is_broker else self.controller
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The inventory of one cluster and its session lengths (seconds)."""
+    """The inventory of one cluster and its session lengths (seconds).
+
+    `session_timeout_s`: the broker session; in ZooKeeper mode that of its ZooKeeper session.
+    `tick_s`: ZooKeeper's tickTime.
+    """
 
     name: str
     mode: ClusterMode = ClusterMode.KRAFT
     nodes: Mapping[NodeId, NodeConfig] = field(default_factory=dict)
     session_timeout_s: float = 9.0
     fetch_timeout_s: float = 2.0
+    tick_s: float = 2.0
+    canary: CanaryConfig | None = None
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
@@ -90,3 +118,8 @@ class Cluster:
     def brokers(self) -> tuple[NodeId, ...]:
         """The configured brokers, in the order of the inventory."""
         return tuple(id_ for id_, node in self.nodes.items() if node.is_broker)
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """The configured members of the ZooKeeper ensemble, in the order of the inventory."""
+        return tuple(id_ for id_, node in self.nodes.items() if node.is_member)

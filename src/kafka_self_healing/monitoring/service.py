@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.hosts import CommandServiceManager, Host, LocalHost
+from kafka_self_healing.hosts import HostPool
 from kafka_self_healing.model.evidence import CLUSTER_KINDS, HEALER, CheckResult, Kind, Outcome
 from kafka_self_healing.model.health import NodeStatus
 from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
@@ -59,19 +59,14 @@ class MonitoringService:
         clock: Clock,
         on_result: Callable[[CheckResult], None],
         *,
-        host: Host | None = None,
+        hosts: HostPool | None = None,
     ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._plugins = tuple(plugins)
         self._clock = clock
         self._on_result = on_result
-        self._host: Host = host or LocalHost(clock)
-        self._services = {
-            node.id: CommandServiceManager(node.service, self._host)
-            for node in cluster.nodes.values()
-            if node.service is not None
-        }
+        self._hosts = hosts or HostPool(cluster, clock)
         self._checker = HealthChecker(cluster.nodes, policy.silent_looks)
         self._subscribers: list[Callable[[NodeStatus], None]] = []
         self._group_looked: dict[frozenset[NodeId], float] = {}
@@ -154,8 +149,8 @@ class MonitoringService:
             timeout_s=timeout_s(self._policy, suspected=self._suspected(watch)),
             clock=self._clock,
             logger=_LOGGER,
-            host=self._host,
-            service=self._services.get(target.id),
+            host=self._hosts.host(target.id),
+            service=self._hosts.service(target.id),
             on_hint=lambda why: self._hint(target.id, why),
         )
         for result in await ask(watch.plugin, target, context):

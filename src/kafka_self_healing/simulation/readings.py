@@ -31,9 +31,16 @@ _STATE = {
     Phase.STOPPING: 6,
 }
 _JVM = {phase: JvmFact(broker_state=state) for phase, state in _STATE.items()}
-_HOST_OK = HostFact(True, True, (), (DataDirFact("/var/lib/kafka", True, True, True),))
-_HOST_BARE = HostFact(True, True, (), (DataDirFact("/var/lib/kafka", False, False, True),))
-_HOST_SHUT = HostFact(False, False, (), (DataDirFact("/var/lib/kafka", True, True, True),))
+
+
+def _host(up: bool, same: bool, identity: bool) -> HostFact:
+    data_dirs = (DataDirFact("/var/lib/kafka", same, identity, readable=True),)
+    return HostFact(reachable=up, ping=up, disks=(), data_dirs=data_dirs)
+
+
+_HOST_OK = _host(True, True, True)
+_HOST_BARE = _host(True, False, False)
+_HOST_SHUT = _host(False, True, True)
 _NOT_LEADER = QuorumFact()
 SEGMENTS_A_SECOND = 200
 

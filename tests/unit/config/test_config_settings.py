@@ -9,9 +9,10 @@ from tests.unit.config.config_files import ENVIRON, SERVICE, changed, read
 
 from kafka_self_healing.config import load
 from kafka_self_healing.config.schema import BUDGETS, ELSEWHERE, PolicyKnobs
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
-from kafka_self_healing.model.node import CommandService, NodeConfig, Role
+from kafka_self_healing.model.node import NodeConfig, Role
 from kafka_self_healing.model.policy import DEFAULT_LADDERS, Budget, HungStop, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
 
@@ -88,7 +89,7 @@ def test_a_node_may_have_a_service_of_its_own(tmp_path: Path) -> None:
 
     service = read(tmp_path, changed({"cluster.nodes.0.service": own})).cluster.nodes["1"].service
 
-    assert service is not None
+    assert isinstance(service, CommandService)
     assert (service.start, service.stop_timeout_s) == (("/bin/other",), 5.0)
 
 

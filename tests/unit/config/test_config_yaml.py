@@ -10,6 +10,7 @@ from tests.unit.config.config_files import changed, read, refuse
 from kafka_self_healing.config.document import Scalar
 from kafka_self_healing.config.yaml_source import MAX_DEPTH, parse_yaml
 from kafka_self_healing.errors import ConfigError, Problem
+from kafka_self_healing.model.access import CommandService
 
 
 def _refused(text: str) -> list[Problem]:
@@ -98,7 +99,7 @@ def test_numbers_in_a_command_are_passed_as_they_are_written(tmp_path: Path) -> 
 
     service = read(tmp_path, text).cluster.nodes["1"].service
 
-    assert service is not None
+    assert isinstance(service, CommandService)
     assert service.kill == ("/bin/kill", "-9", "0644", "1.10", "true")
 
 

@@ -15,6 +15,7 @@ from kafka_self_healing.demo.configuration import (
     write_configuration,
 )
 from kafka_self_healing.demo.layout import plan_nodes, shortened_properties
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.policy import Mode, Policy
 
@@ -55,7 +56,7 @@ def test_commands_name_the_node(tmp_path: Path) -> None:
     """Each node's commands end in the verb and its own id."""
     service = written(tmp_path).cluster.nodes["2"].service
 
-    assert service is not None
+    assert isinstance(service, CommandService)
     assert service.start[-2:] == ("start", "2")
     assert service.kill[-2:] == ("kill", "2")
     assert service.status[:2] == ("/usr/bin/env", "ctl")

@@ -16,8 +16,8 @@ from kafka_self_healing.hosts import (
     LocalHost,
 )
 from kafka_self_healing.hosts.service_command import read_status
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import ServiceFact
-from kafka_self_healing.model.node import CommandService
 
 ENDED = CommandResult(("status",), CommandOutcome.EXITED, 0.0, 1.0, exit_code=0)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.unit.monitoring.virtual_time import LoopClock
 
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import (
     CLUSTER_KINDS,
     HEALER,
@@ -17,7 +18,7 @@ from kafka_self_healing.model.evidence import (
     Outcome,
     ServiceFact,
 )
-from kafka_self_healing.model.node import Cluster, CommandService, NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.monitoring import MonitoringService
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin

@@ -9,8 +9,9 @@ from typing import Any
 from kafka_self_healing.clock import Clock, SystemClock
 from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
 from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.incident import Condition
-from kafka_self_healing.model.node import CommandService, NodeConfig, Role
+from kafka_self_healing.model.node import NodeConfig, Role
 from kafka_self_healing.model.recovery import (
     RecoveryRequest,
     RequestState,
@@ -62,7 +63,7 @@ class Hands:
         host = LocalHost(clock)
 
         def service_of(config: NodeConfig) -> ServiceManager | None:
-            if manager is None and config.service is not None:
+            if manager is None and isinstance(config.service, CommandService):
                 return CommandServiceManager(config.service, host)
             return manager
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.model.node import CommandService
+from kafka_self_healing.model.access import CommandService
 
 _LIBRARY = """#!/bin/sh
 dir="$(dirname "$0")"

@@ -10,7 +10,7 @@ from tests.unit.recovery.fake_service import FakeServiceManager, ended_as, exite
 from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, request
 
 from kafka_self_healing.hosts import CommandOutcome
-from kafka_self_healing.model.node import CommandService
+from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.recovery import ActOutcome, StopStyle
 
 STOPPED = [("stop", BEGUN), ("stop", ENDED)]

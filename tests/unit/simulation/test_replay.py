@@ -40,26 +40,48 @@ FACTS: dict[str, dict[str, Any]] = {
         "active": "active", "sub": "running", "result": "success", "exit_status": None,
         "signal": None, "pid": 7, "process_state": "S", "restarts": 0, "unit_file": "enabled",
         "job": "", "stop_requested": False, "tracer_pid": 0, "lock_held": True,
-        "host_lock": False, "invocation": "a",
+        "host_lock": False, "invocation": "a", "code": "exited", "start_limit_s": 10,
+        "stop_timeout_s": 90, "success_exit": ["143"], "oom_killed": False, "health": None,
+        "boot_id": "b", "started_s": 5.5, "read_bytes": 9,
     },
     "LOG": {"tail": ["one", "two"]},
     "PEERS": {"listed": [1, 2, 3], "fenced": [], "controller": None, "topics": [TOPIC]},
     "QUORUM": {
         "leader": 1, "epoch": 3, "fetch_timeout_ms": 2000, "now_ms": 10_000, "voters": VOTERS,
-        "observers": [],
+        "observers": [], "mode": None, "synced": None,
     },
     "JVM": {
         "broker_state": 3, "remaining_logs": None, "remaining_segments": None,
         "offline_log_dirs": 0, "raft_state": "follower", "raft_leader": 1,
+        "active_controller": False, "under_replicated": 0, "offline_partitions": 0,
+        "metadata_errors": 0, "applied_lag_ms": 10, "idle": 0.9, "request_queue": 0,
+        "open_files": 9, "max_files": 99, "heap": 0.5, "session": None,
     },
     "HOST": {
-        "reachable": True, "ping": True,
+        "reachable": True, "ping": True, "boot_id": "b", "uptime_s": 9, "clock_offset_s": 0.1,
         "disks": [{"path": "/d", "total": 9, "usable": 5, "read_only": False}],
         "data_dirs": [
             {"path": "/d", "same_device": True, "has_identity": True, "readable": True}
         ],
     },
-    "PROTOCOL": {"ruok": None, "mode": None, "serving": None},
+    "PROTOCOL": {
+        "ruok": True, "mode": "follower", "serving": True, "version": "3.8.4", "synced": 2,
+        "latency_ms": 0.5, "outstanding": 0, "fsync_ms": 1.5, "open_files": 9, "max_files": 99,
+        "refused": ["mntr"], "registered": [1, 2],
+    },
+    "CERTIFICATE": {
+        "listeners": [
+            {
+                "listener": "kafka", "address": "h1:9092", "subject": "CN=b", "issuer": "CN=ca",
+                "not_after": 9.5, "days_left": 30, "problem": "",
+            }
+        ],
+    },
+    "CANARY": {"topic": "canary", "partition": 0, "produce_ms": 3, "consume_ms": 2.5},
+    "CUSTOM": {
+        "state": "ok", "text": "fine", "metrics": [{"name": "load", "value": 1.5}],
+        "stands_for": "JVM",
+    },
 }  # fmt: skip
 OTHERS: Rows = [
     {"at": 1, "result": {"node": 2, "outcome": "done", "exit_code": 0}},

@@ -13,6 +13,7 @@ from typing import Final
 from kafka_self_healing.errors import ActionRefused, ActionTimeout, CheckError, RecoveryError
 from kafka_self_healing.healing.memory import STEP_START, STEP_STOP
 from kafka_self_healing.hosts import CommandOutcome, CommandResult, ServiceManager
+from kafka_self_healing.model.access import SystemdService
 from kafka_self_healing.model.evidence import ServiceFact
 from kafka_self_healing.model.recovery import (
     ActOutcome,
@@ -166,9 +167,10 @@ async def _stop(
 
 def _stop_limit_s(request: RecoveryRequest, context: ActionContext) -> float:
     configured = context.node.service
-    if request.stop_style is StopStyle.KILL or configured is None:
+    own = None if isinstance(configured, SystemdService | None) else configured.stop_timeout_s
+    if request.stop_style is StopStyle.KILL or own is None:
         return context.limit_s
-    return min(context.limit_s, configured.stop_timeout_s + STOP_MARGIN_S)
+    return min(context.limit_s, own + STOP_MARGIN_S)
 
 
 async def _look(service: ServiceManager, left_s: float) -> ServiceFact | None:
