@@ -92,6 +92,15 @@ class MonitoringPlugin(ABC):
         """Return whether `target` is configured well enough to be asked for `kind`."""
         return True
 
+    def interval_s(self, target: NodeConfig, kind: Kind) -> float | None:  # noqa: ARG002
+        """Return the seconds from one look at `target` to the next, for evidence of this kind.
+
+        None: the policy's interval, shortened while the node is suspected. An interval of the
+        plugin's own is never shortened: it says how often the answer may change, or what a look
+        costs. Asked again before each look, so it may change; it is at least 0.1 s.
+        """
+        return None
+
     @abstractmethod
     async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
         """Look at (or ask) `target` once, for `context.kind`, and return what was seen.
