@@ -58,7 +58,12 @@ class _Transient(Exception):
 def pinned_jars() -> tuple[Jar, ...]:
     """Return the jars of the pinned Kafka version."""
     listing = resources.files("kafka_self_healing.demo") / f"jars-{KAFKA_VERSION}.json"
-    return tuple(Jar(**entry) for entry in json.loads(listing.read_text(encoding="utf-8")))
+    return read_jars(listing.read_text(encoding="utf-8"))
+
+
+def read_jars(listing: str) -> tuple[Jar, ...]:
+    """Return the jars of a list in JSON: path, size, sha256 of each."""
+    return tuple(Jar(**entry) for entry in json.loads(listing))
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -84,7 +89,9 @@ class JarFetcher:
         self._sleep = sleep
         self._cancelled = threading.Event()
 
-    def fetch(self, jars: Sequence[Jar], progress: Progress) -> list[Path]:
+    def fetch(
+        self, jars: Sequence[Jar], progress: Progress, *, title: str = f"Kafka {KAFKA_VERSION}"
+    ) -> list[Path]:
         """Return the files of `jars`, fetching those that the cache lacks.
 
         Raises DemoError if one cannot be fetched or is not the pinned file.
@@ -93,17 +100,17 @@ class JarFetcher:
         with _only_one(self.cache):
             missing = [jar for jar in jars if not self._is_cached(jar)]
             if missing:
-                self._fetch_all(missing, progress)
+                self._fetch_all(missing, progress, title)
         return [self.cache / jar.name for jar in jars]
 
     def _is_cached(self, jar: Jar) -> bool:
         path = self.cache / jar.name
         return path.is_file() and path.stat().st_size == jar.size and _sha256(path) == jar.sha256
 
-    def _fetch_all(self, jars: Sequence[Jar], progress: Progress) -> None:
+    def _fetch_all(self, jars: Sequence[Jar], progress: Progress, title: str) -> None:
         self._cancelled.clear()
         with progress, ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch") as threads:
-            progress.begin(f"Kafka {KAFKA_VERSION}: {len(jars)} jars", sum(j.size for j in jars))
+            progress.begin(f"{title}: {len(jars)} jars", sum(j.size for j in jars))
             waiting = [threads.submit(self._fetch_one, jar, progress) for jar in jars]
             try:
                 for fetched in waiting:

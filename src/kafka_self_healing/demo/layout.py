@@ -42,7 +42,7 @@ _JVM_FLAGS: Final = (
 )
 
 # Three nodes on one machine: few threads, small internal topics, replicated like the others.
-_SMALL_CLUSTER: Final = {
+SMALL_CLUSTER: Final = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
     "offsets.topic.replication.factor": "3",
@@ -107,7 +107,7 @@ def shortened_properties(session_timeout_ms: int) -> dict[str, str]:
 
 def plan_nodes(directory: Path, number: int) -> dict[int, Node]:
     """Choose ports that are free now and name the files of `number` nodes below `directory`."""
-    ports = _free_ports(3 * number)
+    ports = free_ports(3 * number)
     nodes: dict[int, Node] = {}
     for node_id in range(1, number + 1):
         folder = directory / f"node-{node_id}"
@@ -143,32 +143,32 @@ def write_properties(nodes: Mapping[int, Node], settings: ClusterSettings) -> No
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(node.data_dir),
-            **_SMALL_CLUSTER,
+            **SMALL_CLUSTER,
             **shortened_properties(settings.session_timeout_ms),
             **settings.extra_properties,
         }
-        folder = node.properties_file.parent
-        if folder.exists():
-            raise DemoError(f"{folder} is there and not ours: give another folder")
-        folder.mkdir(parents=True)
-        lines = "".join(f"{key}={value}\n" for key, value in properties.items())
-        node.properties_file.write_text(lines, encoding="utf-8")
+        write_settings(node.properties_file, properties)
+
+
+def write_settings(file: Path, properties: Mapping[str, str]) -> None:
+    """Write a properties file and the folder that it is in.
+
+    Raises DemoError if that folder is there: it is not ours to overwrite.
+    """
+    folder = file.parent
+    if folder.exists():
+        raise DemoError(f"{folder} is there and not ours: give another folder")
+    folder.mkdir(parents=True)
+    lines = "".join(f"{key}={value}\n" for key, value in properties.items())
+    file.write_text(lines, encoding="utf-8")
 
 
 def broker_definition(
     node: Node, java: Java, jars: Sequence[Path], settings: ClusterSettings
 ) -> NodeDefinition:
     """Return how the supervisor starts a node: JMX plain on loopback, output into its log file."""
-    jmx = {
-        "com.sun.management.jmxremote.port": str(node.jmx_port),
-        "com.sun.management.jmxremote.rmi.port": str(node.jmx_port),
-        "com.sun.management.jmxremote.authenticate": "false",
-        "com.sun.management.jmxremote.ssl": "false",
-        "com.sun.management.jmxremote.host": node.host,
-        "java.rmi.server.hostname": node.host,
-    }
-    flags = [f"-D{key}={value}" for key, value in jmx.items()]
-    command = [*_java_command(java, jars, settings, flags), "kafka.Kafka"]
+    flags = jmx_flags(node.host, node.jmx_port, {"authenticate": "false", "ssl": "false"})
+    command = [*java_command(java, jars, settings.heap_mib, flags), "kafka.Kafka"]
     return NodeDefinition(
         argv=(*command, str(node.properties_file)),
         cwd=str(node.properties_file.parent),
@@ -176,19 +176,45 @@ def broker_definition(
     )
 
 
+def jmx_flags(host: str, port: int, agent: Mapping[str, str]) -> list[str]:
+    """Return the JVM flags of a JMX agent on one port; `agent` says how it is guarded."""
+    where = {"port": str(port), "rmi.port": str(port), "host": host}
+    flags = [f"-Dcom.sun.management.jmxremote.{key}={value}" for key, value in where.items()]
+    flags += [f"-Dcom.sun.management.jmxremote.{key}={value}" for key, value in agent.items()]
+    return [*flags, f"-Djava.rmi.server.hostname={host}"]
+
+
 def format_storage(
     nodes: Mapping[int, Node], java: Java, jars: Sequence[Path], settings: ClusterSettings
 ) -> str:
-    """Format one node's storage, copy it to the others, and return the new cluster's id.
+    """Format the storage of all nodes and return the new cluster's id.
 
-    One JVM start instead of one a node: the copies differ by node id and directory id only.
     Raises DemoError with the tool's words if it fails.
     """
-    cluster_id = _new_id()
     first = next(iter(nodes.values()))
-    command = [*_java_command(java, jars, settings, []), "kafka.tools.StorageTool", "format"]
+    return format_data(
+        java_command(java, jars, settings.heap_mib, []),
+        first.properties_file,
+        {node.id: node.data_dir for node in nodes.values()},
+    )
+
+
+def format_data(
+    java: Sequence[str],
+    properties_file: Path,
+    data_dirs: Mapping[int, Path],
+    options: Sequence[str] = (),
+) -> str:
+    """Format the first of `data_dirs` (by node id), copy it to the others, return the cluster's id.
+
+    One JVM start instead of one a node: the copies differ by node id and directory id only.
+    `properties_file` is the first node's; `options` are further ones of the tool. Raises DemoError
+    with the tool's words if it fails.
+    """
+    cluster_id = _new_id()
+    command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id]
     done = subprocess.run(
-        [*command, "-t", cluster_id, "-c", str(first.properties_file)],
+        [*command, "-c", str(properties_file), *options],
         capture_output=True,
         text=True,
         timeout=_FORMAT_TIMEOUT_S,
@@ -196,23 +222,22 @@ def format_storage(
     )
     if done.returncode != 0:
         raise DemoError(f"storage cannot be formatted: {done.stdout}{done.stderr}".strip())
-    identity = _read_meta(first.data_dir)
-    for node in nodes.values():
-        if node is first:
-            continue
-        shutil.copytree(first.data_dir, node.data_dir)
-        mine = identity | {"node.id": str(node.id), "directory.id": _new_id()}
+    first, *others = data_dirs.values()
+    identity = _read_meta(first)
+    for node_id, data_dir in zip(list(data_dirs)[1:], others, strict=True):
+        shutil.copytree(first, data_dir)
+        mine = identity | {"node.id": str(node_id), "directory.id": _new_id()}
         text = "#\n" + "".join(f"{key}={value}\n" for key, value in mine.items())
-        (node.data_dir / "meta.properties").write_text(text, encoding="utf-8")
+        (data_dir / "meta.properties").write_text(text, encoding="utf-8")
     return cluster_id
 
 
-def _java_command(
-    java: Java, jars: Sequence[Path], settings: ClusterSettings, flags: Sequence[str]
+def java_command(
+    java: Java, jars: Sequence[Path], heap_mib: int, flags: Sequence[str]
 ) -> list[str]:
+    """Return how a small JVM with these jars is started; the main class is to be added."""
     class_path = os.pathsep.join(sorted(str(jar) for jar in jars))
-    heap = f"-Xmx{settings.heap_mib}m"
-    return [str(java.program), *_JVM_FLAGS, heap, *flags, "-cp", class_path]
+    return [str(java.program), *_JVM_FLAGS, f"-Xmx{heap_mib}m", *flags, "-cp", class_path]
 
 
 def _read_meta(data_dir: Path) -> dict[str, str]:
@@ -233,7 +258,8 @@ def _uuid_bytes() -> bytes:
             return number
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Return ports that are free on `HOST` now. Raises DemoError if there are not so many."""
     free: list[int] = []
     for _ in range(_PORT_TRIES):
         port = _LOWEST_PORT + secrets.randbelow(_HIGHEST_PORT - _LOWEST_PORT)

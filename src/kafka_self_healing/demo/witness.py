@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,8 +49,10 @@ class Picture:
         return broker in self.brokers and all(broker in one.in_sync for one in mine)
 
 
-def ask_node(address: tuple[str, int], timeout_s: float) -> Picture:
-    """Ask the node at `address` (host, port) for its metadata of all topics.
+def ask_node(
+    address: tuple[str, int], timeout_s: float, *, tls: ssl.SSLContext | None = None
+) -> Picture:
+    """Ask the node at `address` (host, port) for its metadata of all topics; `tls` None: plainly.
 
     Raises OSError if it cannot be reached or does not answer within `timeout_s` seconds a step, and
     DemoError if it answers something else.
@@ -58,7 +61,7 @@ def ask_node(address: tuple[str, int], timeout_s: float) -> Picture:
     protocol = kafka_module("kafka.protocol.parser").KafkaProtocol(client_id=_CLIENT_ID)
     protocol.send_request(metadata.MetadataRequest(topics=None, version=_METADATA_VERSION))
     kafka_error: type[Exception] = kafka_module("kafka.errors").KafkaError
-    with socket.create_connection(address, timeout=timeout_s) as connection:
+    with _open(address, timeout_s, tls) as connection:
         connection.sendall(protocol.send_bytes())
         while True:
             received = connection.recv(65536)
@@ -70,6 +73,17 @@ def ask_node(address: tuple[str, int], timeout_s: float) -> Picture:
                 raise DemoError(f"{address} answers no metadata: {wrong}") from wrong
             if answers:
                 return _picture(answers[0][1])
+
+
+def _open(address: tuple[str, int], timeout_s: float, tls: ssl.SSLContext | None) -> socket.socket:
+    connection = socket.create_connection(address, timeout=timeout_s)
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname=address[0])
+    except OSError:
+        connection.close()
+        raise
 
 
 def _picture(answer: Any) -> Picture:

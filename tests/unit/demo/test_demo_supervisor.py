@@ -15,11 +15,11 @@ import pytest
 
 from kafka_self_healing.clock import boot_seconds, pause
 from kafka_self_healing.demo.acts import count_acts, read_acts
-from kafka_self_healing.demo.cluster import start_supervisor
 from kafka_self_healing.demo.errors import DemoError
 from kafka_self_healing.demo.leftovers import end_leftovers, read_state
 from kafka_self_healing.demo.node_process import NodeDefinition, write_definitions
 from kafka_self_healing.demo.processes import ProcessIdentity, identify
+from kafka_self_healing.demo.supervised import start_supervisor
 from kafka_self_healing.demo.supervisorctl import ask, main, parse
 
 SLEEP = ("sleep", "300")
@@ -330,7 +330,8 @@ def test_supervisor_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """A demo that is killed leaves neither its supervisor nor its nodes."""
     lay_out(tmp_path)
     code = (
-        "import sys, pathlib, time; from kafka_self_healing.demo.cluster import start_supervisor\n"
+        "import sys, pathlib, time\n"
+        "from kafka_self_healing.demo.supervised import start_supervisor\n"
         "s = start_supervisor(pathlib.Path(sys.argv[1])); print(s.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(
