@@ -30,7 +30,7 @@ class HealthChecker:
         before = self._statuses.get(result.subject)
         if before is None or result.observer != HEALER:
             return None
-        known = before.tracks.get(result.kind)
+        known = before.track(result.kind, result.name)
         if known is not None and known.then(result) is known:
             return None
         after = self._statuses[result.subject] = before.after(result)

@@ -188,8 +188,8 @@ class MonitoringService:
         if status is not None:
             for callback in tuple(self._subscribers):
                 callback(status)
-            track = status.tracks[result.kind]
-            if not track.good and track.streak == 1:
+            track = status.track(result.kind, result.name)
+            if track is not None and track.troubles and track.streak == 1:
                 self._hint(status.node, f"{result.kind} is {result.outcome}")
         elif result.observer in self._checker.statuses:
             self._hear_witness(result)
