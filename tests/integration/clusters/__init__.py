@@ -1,0 +1,1 @@
+"""Real clusters beyond the plain one: secured, with ZooKeeper, with separate controllers, large."""
