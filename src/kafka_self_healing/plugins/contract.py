@@ -101,6 +101,14 @@ class MonitoringPlugin(ABC):
         """
         return None
 
+    def timeout_s(self, target: NodeConfig, kind: Kind) -> float | None:  # noqa: ARG002
+        """Return the seconds that one look may take, for evidence of this kind.
+
+        None: the policy's limit, shortened while the node is suspected. A check that runs a
+        program needs a limit of its own; it is what `CheckContext.timeout_s` then says.
+        """
+        return None
+
     @abstractmethod
     async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
         """Look at (or ask) `target` once, for `context.kind`, and return what was seen.
