@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-heavy check bench sim install clean
+.PHONY: demo test test-heavy check bench sim install clean lab-packages lab-up lab-down test-lab
 .DEFAULT_GOAL := test
 
 install: $(VENV)/.installed
@@ -34,6 +34,22 @@ test: check
 
 test-heavy: install
 	$(BIN)/python -m tests.budget heavy
+
+LAB := LAB_PYTHON=$(CURDIR)/$(BIN)/python tests/lab/lab
+
+lab-packages:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq systemd-container mmdebstrap nftables iproute2 e2fsprogs openssh-client procps
+
+lab-up: install
+	$(LAB) up $(or $(MODE),kraft)
+
+lab-down: install
+	$(LAB) down
+
+# Root and Debian only; `.ci/run` says so where it is neither.
+test-lab: install
+	$(BIN)/python -m tests.budget lab
 
 bench: install
 	$(BIN)/python -m bench

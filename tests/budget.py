@@ -9,9 +9,10 @@ from kafka_self_healing.clock import boot_seconds
 
 SUITES: dict[str, list[str]] = {
     "unit": ["tests/unit", "tests/conformance"],
-    "simulation": ["tests/simulation"],
+    "simulation": ["tests/simulation", "tests/recordings"],
     "clusters": ["tests/integration", "-m", "not heavy"],
     "heavy": ["tests/integration", "-m", "heavy"],
+    "lab": ["tests/lab"],
 }
 DEFAULT = ("unit", "simulation", "clusters")
 BUDGET_S = 15 * 60.0

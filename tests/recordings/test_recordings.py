@@ -28,6 +28,7 @@ NOT_YET_NAMED = {
     "zk-disk-dead": "STORAGE_LOST",
     "zk-oom": "HEAP_EXHAUSTED",
     "zk-power-cut": "HOST_DOWN",
+    "zk-start-limit": "CONFIG_BROKEN",
 }
 """Recordings whose condition has no rule yet, and the condition."""
 

@@ -1,0 +1,1 @@
+"""The lab: hosts with systemd, sshd and real Kafka, and what the whole daemon does there."""
