@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kafka_self_healing.healing.ensemble import (
+    NOBODY,
+    Ensemble,
+    ensemble_of,
+    own_word,
+    quorum_state,
+)
 from kafka_self_healing.healing.peers import Peers, among_peers, freshest, reign_s, witnesses
 from kafka_self_healing.healing.replicas import Digest
 from kafka_self_healing.healing.standing import Process, Quorum, Standing
@@ -42,9 +49,17 @@ ALIVE_IN_SPITE = frozenset(
 )
 
 
+NOT_SERVING_S = 5.0
+"""A member that does not serve for longer is in no election: those take a second or two."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """Everything that rules and guards read: standings, the quorum, the witnesses' reading."""
+    """Everything that rules and guards read: standings, the quorum, the witnesses' reading.
+
+    `account`, `account_look`: the controller quorum leader's word. `ensemble`: the same of a
+    ZooKeeper ensemble; `account_look` is then its leader's look.
+    """
 
     view: View
     now: Instant
@@ -57,6 +72,19 @@ class ClusterView:
     kept: Mapping[NodeId, object]
     ready: frozenset[NodeId] = frozenset()
     queued: frozenset[NodeId] = frozenset()
+    ensemble: Ensemble = NOBODY
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Who leads the quorum that keeps the metadata, if that is known."""
+        return self.account.leader if self.account is not None else self.ensemble.leader
+
+    @property
+    def leaders(self) -> frozenset[NodeId]:
+        """Who is acted on last: the quorum's leader; in ZooKeeper mode the controller too."""
+        zookeeper = self.view.cluster.mode is ClusterMode.ZOOKEEPER
+        both = (self.leader, self.witness.controller if zookeeper else None)
+        return frozenset(id_ for id_ in both if id_ is not None)
 
     def ok_s(self, node: NodeId) -> float:
         """Seconds for which the node has been known healthy, ISR aside."""
@@ -107,15 +135,22 @@ class _Kept:
 def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
     """Derive this turn's standings. The witnesses' word needs a known leader (KRaft).
 
-    A node of which nothing new was seen keeps its standing: most turns bring one node's looks.
+    In ZooKeeper mode it needs an ensemble that is not known to be lost. A node of which nothing
+    new was seen keeps its standing: most turns bring one node's looks.
     """
     horizon = now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
-    told = account(view, horizon)
     kraft = view.cluster.mode is ClusterMode.KRAFT
+    told = account(view, horizon) if kraft else None
+    ensemble, led_look = (NOBODY, None) if kraft else ensemble_of(view, horizon)
     kept = {node.id: _own(view, node, policy, now) for node in view.cluster.nodes.values()}
     own = {id_: one.standing for id_, one in kept.items()}
+    if kraft:
+        quorum = _quorum_state(own, led=told is not None)
+    else:
+        quorum = _ensemble_state(view, own, ensemble, now)
     fact = told[2] if told else None
-    looks, digests = witnesses(view, own, horizon) if told or not kraft else ((), ())
+    photograph = told is None if kraft else quorum is Quorum.LOST
+    looks, digests = ((), ()) if photograph else witnesses(view, own, horizon)
     peers = Peers(
         fact,
         reign_s(view, fact, now),
@@ -124,6 +159,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         frozenset(id_ for id_, node in own.items() if node.answers is True),
         sum(node.answers is True and node.config.is_broker for node in own.values()),
         view.cluster.fetch_timeout_s,
+        ensemble,
     )
     keeping = {id_: one.completed(peers, own) for id_, one in kept.items()}
     nodes = {id_: one.standing for id_, one in keeping.items()}
@@ -131,12 +167,13 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         view,
         now,
         nodes,
-        _quorum_state(nodes, led=told is not None, kraft=kraft),
+        quorum,
         fact,
-        told[1] if told else None,
+        told[1] if told else led_look,
         peers.best,
         looks,
         keeping,
+        ensemble=ensemble,
     )
 
 
@@ -180,7 +217,9 @@ def _own_standing(
         tracks.get(Kind.LISTENER),
         tracks.get(Kind.JVM),
     )
-    answers = _answers(protocol)
+    answers, serves = _answers(protocol), None
+    if node.is_member:
+        answers, serves = own_word(protocol) or (answers, None)
     # One port, two ways to knock: a lost look at one of them does not unprove the other.
     refused = _refused(listener) or _refused(protocol)
     jvm = jvm_track.result.fact if jvm_track else None
@@ -210,6 +249,7 @@ def _own_standing(
         in_sync=before.in_sync if before else None,
         ok=before.ok if before else None,
         well=before.well if before else None,
+        serves=serves,
     )  # fmt: skip
 
 
@@ -234,9 +274,7 @@ def _answers(protocol: Track | None) -> bool | None:
 
 
 def _silent_looks(protocol: Track | None) -> int:
-    if protocol is None or protocol.good or protocol.result.outcome not in UNANSWERED:
-        return 0
-    return protocol.streak
+    return protocol.quiet if protocol is not None and not protocol.good else 0
 
 
 def _refused(track: Track | None) -> bool:
@@ -272,13 +310,38 @@ def _dark(node: NodeConfig, tracks: Mapping[Kind, Track]) -> bool:
     )
 
 
-def _quorum_state(nodes: Mapping[NodeId, Standing], *, led: bool, kraft: bool) -> Quorum:
+def _quorum_state(nodes: Mapping[NodeId, Standing], *, led: bool) -> Quorum:
     voters = [node for node in nodes.values() if node.config.is_voter]
-    if not kraft or not voters:
+    if not voters:
         return Quorum.UNKNOWN
     if led:
         return Quorum.LED
-    lost = sum(node.process is Process.ENDED or node.silent or node.dark for node in voters)
+    lost = sum(_down(node) for node in voters)
     proven = sum(node.gone or node.silent for node in voters)
     majority = len(voters) // 2 + 1
     return Quorum.LOST if proven and len(voters) - lost < majority else Quorum.UNKNOWN
+
+
+def _down(node: Standing) -> bool:
+    return node.process is Process.ENDED or node.silent or node.dark
+
+
+def _ensemble_state(
+    view: View, nodes: Mapping[NodeId, Standing], ensemble: Ensemble, now: Instant
+) -> Quorum:
+    """Return what is known of an ensemble; members that say so for long do not serve."""
+    if ensemble.led:
+        return Quorum.LED
+    members = [node for node in nodes.values() if node.config.is_member]
+    idle = {node.id for node in members if not_serving_s(view, node, now) >= NOT_SERVING_S}
+    down = sum(_down(node) or node.id in idle for node in members)
+    proven = sum(node.gone or node.silent or node.id in idle for node in members)
+    return quorum_state(ensemble, down, proven)
+
+
+def not_serving_s(view: View, node: Standing, now: Instant) -> float:
+    """Return for how long a living member has not served (seconds); 0: it serves, or is silent."""
+    track = view.track(node.id, Kind.PROTOCOL)
+    if node.serves is not False or track is None:
+        return 0.0
+    return now.mono_s - track.since

@@ -24,7 +24,6 @@ Answer = dict[str, Any]
 def status(step: Step, policy: Policy, now: Instant) -> Answer:
     """Return the whole state in one object: mode, switches, incidents, acts, the quorum."""
     cluster, memory = step.cluster, step.memory
-    leader = cluster.account.leader if cluster.account is not None else None
     warming = cluster.view.warming
     return {
         "cluster": cluster.view.cluster.name,
@@ -33,7 +32,7 @@ def status(step: Step, policy: Policy, now: Instant) -> Answer:
         "warming_up": warming.why if warming else "",
         "switches": [to_plain(switch) for switch in memory.switches if switch.holds(now)],
         "quorum": cluster.quorum.value,
-        "leader": leader,
+        "leader": cluster.leader,
         "viewpoint_lost": cluster.viewpoint_lost,
         "latched": memory.latch,
         "nodes": {id_: _word(node, dict(step.diagnoses)) for id_, node in cluster.nodes.items()},
@@ -54,9 +53,12 @@ def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:
     diagnosis = dict(step.diagnoses).get(node)
     incident = step.memory.incident_of(node)
     known = step.view.statuses.get(node)
-    tracks = known.tracks if known else {}
+    tracks = known.all_tracks() if known else ()
     answer = _row(step, standing, now)
-    answer["looks"] = [look_words(track, now) for _, track in sorted(tracks.items())]
+    answer["looks"] = [
+        look_words(track, now)
+        for track in sorted(tracks, key=lambda track: (track.result.kind, track.result.name))
+    ]
     answer["diagnosis"] = to_plain(diagnosis) if diagnosis else None
     answer["incident"] = _incident(incident, now) if incident else None
     answer["story"] = list(incident.story) if incident else []
@@ -116,7 +118,6 @@ def _word(node: Standing, found: dict[str, Diagnosis]) -> str:
 
 def _row(step: Step, node: Standing, now: Instant) -> Answer:
     recovery = step.view.recoveries.get(node.id)
-    leader = step.cluster.account.leader if step.cluster.account is not None else None
     return {
         "node": node.id,
         "roles": sorted(role.value for role in node.config.roles),
@@ -127,7 +128,8 @@ def _row(step: Step, node: Standing, now: Instant) -> Answer:
         "counted_in": node.counted,
         "in_sync": node.in_sync,
         "voter_fresh": node.voter_fresh,
-        "leads": leader == node.id,
+        "serves": node.serves,
+        "leads": node.id in step.cluster.leaders,
         "broker_state": node.jvm.broker_state if node.jvm else None,
         "recovery": recovery_words(recovery, now.mono_s) if recovery else "",
         "well_for_s": round(step.cluster.well_s(node.id), 1),

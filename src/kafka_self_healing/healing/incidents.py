@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kafka_self_healing.healing.assessment import ClusterView, Quorum, Standing
+from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.event import IncidentClosed
 from kafka_self_healing.model.evidence import Kind
@@ -103,7 +104,10 @@ def _page(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diagn
     if not diagnosis.confirmed or incident.escalation:
         return
     held = turn.now.since(incident.confirmed or turn.now)
-    if diagnosis.condition in PAGES:
+    if diagnosis.condition is Condition.ENSEMBLE_QUORUM_LOST:
+        if not any(cluster.nodes[id_].process is Process.ENDED for id_ in diagnosis.nodes):
+            escalate(turn, incident, "no dead member can be started: the living do not serve")
+    elif diagnosis.condition in PAGES:
         escalate(turn, incident, "a person has to look: no act answers this")
     elif diagnosis.condition is Condition.UNDER_REPLICATED:
         limit = turn.policy.under_replicated_page_s
@@ -123,7 +127,7 @@ def _harm_of_stop(cluster: ClusterView, diagnosis: Diagnosis) -> str:
     if any("cannot be read" in line for line in diagnosis.evidence):
         return "hands off: whether somebody stopped it cannot be read"
     if cluster.quorum is Quorum.LOST:
-        return "the stop leaves the controller quorum lost"
+        return f"the stop leaves {quorum_words(cluster.view.cluster.mode)} lost"
     for topic in cluster.witness.topics or ():
         for part in topic.partitions or ():
             short = topic.min_isr is not None and len(part.isr or ()) < topic.min_isr
@@ -201,7 +205,7 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
 
 def _known_over(cluster: ClusterView, condition: Condition) -> bool:
     """Whether a trouble of the whole cluster is over, rather than out of our sight."""
-    if condition is Condition.QUORUM_LOST:
+    if condition in {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}:
         return cluster.quorum is Quorum.LED
     if condition in {Condition.UNDER_REPLICATED, Condition.PROBE_MISCONFIGURED}:
         return cluster.witness.readable

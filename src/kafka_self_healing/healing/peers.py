@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from kafka_self_healing.healing.ensemble import NOBODY, Ensemble, member_counted
 from kafka_self_healing.healing.replicas import Digest
 from kafka_self_healing.healing.standing import Process, Standing
 from kafka_self_healing.healing.view import View
@@ -27,6 +28,7 @@ class Peers:
     answering: frozenset[NodeId]
     living: int
     fetch_timeout_s: float
+    ensemble: Ensemble = NOBODY
 
     def says_as(self, other: Peers) -> bool:
         """Whether every standing made with it would be the same: cheap, by identity.
@@ -38,6 +40,7 @@ class Peers:
             self.fact is other.fact
             and self.best is other.best
             and self.answering == other.answering
+            and (self.ensemble is other.ensemble or self.ensemble == other.ensemble)
             and len(self.digests) == len(other.digests)
             and all(
                 mine[0] == its[0] and mine[1] is its[1]
@@ -104,7 +107,10 @@ def _in_sync(target: Standing, best: Digest, nodes: Mapping[NodeId, Standing]) -
 def among_peers(standing: Standing, peers: Peers, nodes: Mapping[NodeId, Standing]) -> Standing:
     """Add what the others say of a node; the same object again if nothing has changed."""
     broker, voter = standing.config.is_broker, standing.config.is_voter
+    member = standing.config.is_member
     counted = _counted_in(standing, peers) if broker else None
+    if member:
+        counted = member_counted(standing.id, peers.ensemble)
     fresh, stale = None, None
     if voter:
         fresh, stale = voter_state(standing, peers.fact, peers.reign_s, peers.fetch_timeout_s)
@@ -112,8 +118,9 @@ def among_peers(standing: Standing, peers: Peers, nodes: Mapping[NodeId, Standin
     ok = all_known(
         _runs(standing),
         standing.answers,
-        counted if broker else True,
+        counted if broker or member else True,
         fresh if voter else True,
+        standing.serves if member else True,
     )
     well = all_known(ok, _broker_state_ok(standing), in_sync if broker else True)
     said = (counted, fresh, stale, in_sync, ok, well)

@@ -72,12 +72,12 @@ def _drop_moot_proposals(turn: Turn, found: Mapping[str, Diagnosis]) -> None:
 
 def in_order(questions: Mapping[str, Question], cluster: ClusterView) -> list[str]:
     """Return the nodes in the order in which they would be acted on."""
-    leader = cluster.account.leader if cluster.account is not None else None
+    leaders = cluster.leaders
 
     def key(node: str) -> tuple[bool, bool, bool, bool, str]:
         holders = offline_holders(questions[node])
         holds = any(node in nodes for nodes in holders.values())
-        return rank(cluster.nodes[node], leads=node == leader, holds=holds)
+        return rank(cluster.nodes[node], leads=node in leaders, holds=holds)
 
     return sorted(questions, key=key)
 
@@ -264,7 +264,8 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
     held = turn.now.since(incident.confirmed or turn.now)
     queued = all(verdict.reason in QUEUED or verdict.until for verdict in blocking)
     limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
-    final = reasons & {"out_of_rungs", "died_young", "never_answered", "disk_full"}
+    final = reasons & {"out_of_rungs", "died_young", "never_answered", "disk_full",
+                       "duplicate_id"}  # fmt: skip
     if final or held >= limit:
         why = "; ".join(verdict.text for verdict in blocking)
         escalate(turn, turn.memory.incidents[incident.id], f"healing is refused: {why}")

@@ -17,7 +17,8 @@ class Digest:
     `counted`: ids listed and not fenced. `out_of_sync`: for each replica the leaders of the
     partitions in whose ISR it is missing; `missing`: how many partitions those are. `not_whole`:
     the ISR of partitions that lack replicas. `unclean`, `reassigning`: so, or not readable.
-    `blind`: it showed no topics and no error, so we may not read them.
+    `blind`: it showed no topics and no error, so we may not read them. `controller`: the active
+    one, which only ZooKeeper mode's metadata tells.
     """
 
     readable: bool = False
@@ -33,6 +34,7 @@ class Digest:
     reassigning: tuple[str, ...] = ()
     topics: tuple[TopicFact, ...] | None = None
     blind: bool = False
+    controller: str | None = None
 
 
 def digest(fact: PeersFact | None) -> Digest:
@@ -79,6 +81,7 @@ def digest(fact: PeersFact | None) -> Digest:
         reassigning=tuple(reassigning),
         topics=fact.topics,
         blind=fact.topics is not None and not fact.topics,
+        controller=None if fact.controller == NOBODY else fact.controller,
     )
 
 

@@ -21,7 +21,7 @@ class Process(StrEnum):
 
 
 class Quorum(StrEnum):
-    """What is known of the controller quorum."""
+    """What is known of the quorum that keeps the metadata: controllers, or an ensemble."""
 
     LED = "led"
     LOST = "lost"
@@ -32,7 +32,9 @@ class Quorum(StrEnum):
 class Standing:
     """One node as of this turn; None: not known.
 
-    `ok`: runs, answers, is counted in (and a fresh voter). `well`: also in sync, BrokerState 3.
+    `serves`: of an ensemble member, whether it says that it has a quorum. `counted`: whether the
+    others count it in, as broker or as member. `ok`: runs, answers, is counted in (and a fresh
+    voter, a serving member). `well`: also in sync, BrokerState 3.
     """
 
     id: NodeId
@@ -54,12 +56,13 @@ class Standing:
     in_sync: bool | None
     ok: bool | None
     well: bool | None
+    serves: bool | None = None
 
     @property
     def dropped(self) -> bool | None:
         """Whether the others have dropped it; a combined node is dropped only as both."""
         parts: list[bool | None] = []
-        if self.config.is_broker:
+        if self.config.is_broker or self.config.is_member:
             parts.append(None if self.counted is None else not self.counted)
         if self.config.is_voter:
             parts.append(self.voter_stale)

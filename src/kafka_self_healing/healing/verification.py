@@ -6,14 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.incidents import close, escalate
 from kafka_self_healing.healing.turn import Turn
-from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.evidence import Kind, LogFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 
 NO_QUORUM_EXIT_S = 50.0
 """A broker that ends sooner did not wait for a leader (initial registration takes up to 60 s)."""
+
+NO_ENSEMBLE_EXIT_S = 5.0
+"""The same in ZooKeeper mode: it gives the ensemble 18 s by default, its operator may less."""
+
+NODE_EXISTS = "NodeExists"
+"""What ZooKeeper answers a broker whose old session still holds its registration."""
+
+LAST_WORDS_S = 5.0
+"""How long a look at the log of a process that ended is waited for."""
 
 ENDED_LOOK_S = 2.0
 """A process seen ended this long after the act's end did not come up (its manager may lag)."""
@@ -45,15 +56,26 @@ def _judge(
         if diagnosis is not None and diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
             _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
         elif _no_quorum_yet(turn, cluster, request):
-            _end(turn, request, RequestState.ABORTED, "it found no controller leader: no attempt")
+            quorum = quorum_words(turn.view.cluster.mode)
+            _end(turn, request, RequestState.ABORTED, f"it did not find {quorum}: no attempt")
         else:
-            _end(turn, request, RequestState.FAILED, why)
+            _ended_by_itself(turn, cluster, request, why)
     elif _hung_again(turn, request, diagnosis):
         _end(turn, request, RequestState.FAILED, "it is hung again")
     elif node.well is True:
         turn.wake_by(turn.now.mono_s + stable - held)
     else:
         _page_stall(turn, request)
+
+
+def _ended_by_itself(turn: Turn, cluster: ClusterView, request: RecoveryRequest, why: str) -> None:
+    """A start that its own old registration ended is no attempt: it only came too early."""
+    words = _last_words(turn, cluster, request)
+    if words is not None and NODE_EXISTS in words:
+        why = "its old registration was not yet released (NodeExists): no attempt"
+        _end(turn, request, RequestState.ABORTED, why)
+    elif words is not None:
+        _end(turn, request, RequestState.FAILED, why)
 
 
 def _page_stall(turn: Turn, request: RecoveryRequest) -> None:
@@ -95,14 +117,36 @@ def _ended_again(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
 
 
 def _no_quorum_yet(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> bool:
-    """A KRaft broker exits 1 by itself when it has found no controller leader for a minute."""
+    """A broker exits 1 by itself when it has found no quorum: KRaft's waits a minute for one."""
     node, track = cluster.nodes[request.node], turn.view.track(request.node, Kind.SERVICE)
     if not node.config.is_broker or cluster.quorum is Quorum.LED or track is None:
         return False
     assert request.ended is not None
     assert node.service is not None
     lived = track.since - request.ended.mono_s
-    return node.service.exit_status == 1 and lived >= NO_QUORUM_EXIT_S
+    least = NO_QUORUM_EXIT_S if turn.view.cluster.mode is ClusterMode.KRAFT else NO_ENSEMBLE_EXIT_S
+    return node.service.exit_status == 1 and lived >= least
+
+
+def _last_words(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> str | None:
+    """Return what the log of a process that ended says; None: a look at it is awaited.
+
+    Only a broker of ZooKeeper mode that exits 1 is asked: its old registration may be in the way.
+    """
+    node, end = cluster.nodes[request.node], cluster.view.ends.get(request.node)
+    zookeeper = turn.view.cluster.mode is ClusterMode.ZOOKEEPER and node.config.is_broker
+    status = node.service.exit_status if node.service is not None else None
+    if not zookeeper or status != 1 or Kind.LOG not in node.config.kinds or end is None:
+        return ""
+    track = turn.view.track(request.node, Kind.LOG)
+    if track is not None and track.result.started >= end.since:
+        fact = track.result.fact
+        return "\n".join(fact.tail or ()) if isinstance(fact, LogFact) else ""
+    if turn.now.mono_s - end.since >= LAST_WORDS_S:
+        return ""
+    turn.look(request.node, "why it ended")
+    turn.wake_by(end.since + LAST_WORDS_S)
+    return None
 
 
 def _hung_again(turn: Turn, request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:

@@ -10,6 +10,8 @@ from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import (
     CLUSTER_KINDS,
     HEALER,
+    UNANSWERED,
+    CertificateFact,
     CheckResult,
     Kind,
     Outcome,
@@ -29,6 +31,9 @@ LOOKS_LONG_AGO = 99
 
 STUCK_STATE = "D"
 """The process state in which no signal is delivered: it waits for a disk."""
+
+ASIDE = frozenset({Kind.CERTIFICATE, Kind.CUSTOM})
+"""Kinds of no family: they are kept, shown, and never proof of anything."""
 
 WARM_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
 """Kinds of which every target must have answered or timed out before a round is complete."""
@@ -89,13 +94,14 @@ class Recovery:
 class Run:
     """One run of a node's process: whether it has answered, and was led all along.
 
-    A run that we did not see begin counts as having answered.
+    A run that we did not see begin counts as having answered. `boot`: of its host, if readable.
     """
 
     invocation: str
     since: float
     answered: bool
     led: bool
+    boot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds."""
+    """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
+
+    `certificates`: the latest look at each node's certificates that could read them; a node that
+    hangs shows none.
+    """
 
     cluster: Cluster
     statuses: Mapping[NodeId, NodeStatus] = field(default_factory=dict)
@@ -136,6 +146,7 @@ class View:
     stops_seen: frozenset[NodeId] = frozenset()
     ends: Mapping[NodeId, Ended] = field(default_factory=dict)
     kept: Mapping[NodeId, object] = field(default_factory=dict)
+    certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:
@@ -179,6 +190,7 @@ def speaker(result: CheckResult, cluster: Cluster) -> NodeId:
 def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
     """Fold new looks into the view."""
     heard: dict[NodeId, dict[Kind, Track]] = {}
+    others: list[CheckResult] = []
     witnesses: dict[NodeId, Witness] | None = None
     quorum: dict[NodeId, Track] | None = None
     backdate = view.backdate_until
@@ -194,6 +206,8 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 quorum = dict(view.quorum) if quorum is None else quorum
                 known = quorum.get(who)
                 quorum[who] = known.then(result) if known else _first(result, None)
+        elif result.kind in ASIDE:
+            others.append(result)
         elif result.subject in view.cluster.nodes and result.outcome is not Outcome.NOT_ASKED:
             tracks = heard.get(result.subject)
             if tracks is None:
@@ -201,7 +215,7 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 tracks = heard[result.subject] = dict(status.tracks) if status else {}
             before = tracks.get(result.kind)
             tracks[result.kind] = before.then(result) if before else _first(result, backdate)
-    return replace(
+    view = replace(
         view,
         statuses=_with(view.statuses, heard) if heard else view.statuses,
         witnesses=view.witnesses if witnesses is None else witnesses,
@@ -209,12 +223,32 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
         stuck_looks=_stuck_looks(view, results, backdate),
         backdate_until=backdate,
     )
+    return _aside(view, others) if others else view
 
 
 def _with(
     statuses: Mapping[NodeId, NodeStatus], heard: Mapping[NodeId, Mapping[Kind, Track]]
 ) -> Mapping[NodeId, NodeStatus]:
-    return {**statuses, **{node: NodeStatus(node, tracks) for node, tracks in heard.items()}}
+    told = {
+        node: NodeStatus(node, tracks, known.custom if (known := statuses.get(node)) else {})
+        for node, tracks in heard.items()
+    }
+    return {**statuses, **told}
+
+
+def _aside(view: View, results: Sequence[CheckResult]) -> View:
+    """Fold in what supports no act: checks of the operator's own, and certificates."""
+    statuses, certificates = dict(view.statuses), dict(view.certificates)
+    for result in results:
+        id_ = result.subject
+        if id_ not in view.cluster.nodes or result.outcome is Outcome.NOT_ASKED:
+            continue
+        statuses[id_] = (statuses.get(id_) or NodeStatus(id_)).after(result)
+        known = certificates.get(id_)
+        newer = known is None or result.ended >= known.ended
+        if isinstance(result.fact, CertificateFact) and result.fact.listeners and newer:
+            certificates[id_] = result
+    return replace(view, statuses=statuses, certificates=certificates)
 
 
 def _stuck_looks(
@@ -235,11 +269,10 @@ def _stuck_looks(
 
 
 def _first(result: CheckResult, backdate: float | None) -> Track:
-    if backdate is not None and result.ended <= backdate:
-        return Track(
-            result, is_good(result), result.ended - LONG_AGO_S, LOOKS_LONG_AGO, LOOKS_LONG_AGO
-        )
-    return Track(result, is_good(result), result.ended)
+    if backdate is None or result.ended > backdate:
+        return Track.first(result)
+    since, quiet = result.ended - LONG_AGO_S, LOOKS_LONG_AGO * (result.outcome in UNANSWERED)
+    return Track(result, is_good(result), since, LOOKS_LONG_AGO, LOOKS_LONG_AGO, quiet=quiet)
 
 
 def _heard_witness(known: Witness | None, result: CheckResult) -> Witness:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.ensemble import LEADER
 from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.evidence import Kind, QuorumFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
@@ -108,15 +109,27 @@ def _held(
 
 
 def _reign(cluster: ClusterView) -> Reign | None:
-    fact, known = cluster.account, cluster.view.reign
-    if fact is None or fact.leader is None:
-        return known
-    if known is not None and (known.leader, known.epoch) == (fact.leader, fact.epoch):
+    """Follow who leads the quorum, and since when: a new leader gives all sessions a new length."""
+    leader, known = cluster.leader, cluster.view.reign
+    if leader is None:
+        return None if known is not None and _deposed(known, cluster) else known
+    epoch = cluster.account.epoch if cluster.account is not None else None
+    if known is not None and (known.leader, known.epoch) == (leader, epoch):
         return known
     now = cluster.now.mono_s
     first = cluster.view.backdate_until
     backdated = known is None and first is not None and now <= first
-    return Reign(fact.leader, fact.epoch, now - LONG_AGO_S if backdated else now)
+    return Reign(leader, epoch, now - LONG_AGO_S if backdated else now)
+
+
+def _deposed(reign: Reign, cluster: ClusterView) -> bool:
+    """Whether an ensemble's leader no longer leads; it may come back, as another reign."""
+    if reign.leader not in cluster.view.cluster.members:
+        return False
+    track = cluster.view.quorum.get(reign.leader)
+    fact = track.result.fact if track is not None else None
+    says_not = isinstance(fact, QuorumFact) and fact.mode != LEADER
+    return says_not or cluster.quorum is Quorum.LOST
 
 
 def _sick(
@@ -189,18 +202,20 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
     known, changed = cluster.view.runs, dict[NodeId, Run]()
     led, now = cluster.quorum is Quorum.LED, cluster.now.mono_s
     for id_, node in cluster.nodes.items():
-        if node.service is None or node.service.invocation is None:
+        if node.service is None or not node.service.invocation:
             continue
         run, invocation = known.get(id_), node.service.invocation
+        boot = node.service.boot_id if node.process is not Process.ENDED else None
         if run is None or run.invocation != invocation:
             unwatched = run is None or Kind.PROTOCOL not in node.config.kinds
-            changed[id_] = Run(invocation, now, answered=unwatched, led=led)
+            changed[id_] = Run(invocation, now, answered=unwatched, led=led, boot=boot)
         elif node.process is not Process.ENDED:
             track = cluster.view.track(id_, Kind.PROTOCOL)
             good = track is not None and track.good and track.result.started >= run.since
             answered, led_so_far = run.answered or good, run.led and led
-            if answered is not run.answered or led_so_far is not run.led:
-                changed[id_] = replace(run, answered=answered, led=led_so_far)
+            boot = run.boot or boot
+            if answered is not run.answered or led_so_far is not run.led or boot != run.boot:
+                changed[id_] = replace(run, answered=answered, led=led_so_far, boot=boot)
     return {**known, **changed} if changed else known
 
 
@@ -226,14 +241,19 @@ def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
 
 
 def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[NodeId]:
-    """Follow who was seen on its way down: somebody asked for that, whatever it ends with."""
+    """Follow whom somebody stopped: seen on its way down, or read. It holds until it runs again."""
     known = cluster.view.stops_seen
     processes = {node.process for node in cluster.nodes.values()}
-    if not known and Process.DEACTIVATING not in processes:
+    if not known and not processes & {Process.DEACTIVATING, Process.ENDED}:
         return known
     seen = set(known)
     for id_, node in cluster.nodes.items():
-        if node.process is Process.DEACTIVATING and id_ not in ours:
+        asked = node.process is Process.DEACTIVATING or (
+            node.process is Process.ENDED
+            and node.service is not None
+            and node.service.stop_requested is True
+        )
+        if asked and id_ not in ours:
             seen.add(id_)
         elif node.process not in {Process.ENDED, Process.DEACTIVATING, Process.UNKNOWN}:
             seen.discard(id_)

@@ -45,7 +45,8 @@ class Track:
     """The looks of one kind at one subject by one observer, folded. Times: boot-clock seconds.
 
     `since`: end of the first look of the present run of good or bad looks; `streak`: its length;
-    `looks`: all of them; `changes`: the latest times at which good and bad changed places.
+    `looks`: all of them; `changes`: the latest times at which good and bad changed places;
+    `quiet`: how many looks in a row, up to the newest, brought no answer of any sort.
     """
 
     result: CheckResult
@@ -54,25 +55,29 @@ class Track:
     streak: int = 1
     looks: int = 1
     changes: tuple[float, ...] = ()
+    quiet: int = 0
 
     @classmethod
     def first(cls, result: CheckResult) -> Track:
         """Return the track of a first look."""
-        return cls(result, is_good(result), result.ended)
+        quiet = int(result.outcome in UNANSWERED)
+        return cls(result, is_good(result), result.ended, quiet=quiet)
 
     def then(self, result: CheckResult) -> Track:
         """Return the track after one more look. A look older than the newest changes nothing."""
         if result.ended < self.result.ended:
             return self
-        good = is_good(result)
-        overtaken = result.started < self.result.started and result.outcome in UNANSWERED
-        if overtaken and self.good:
+        good, unanswered = is_good(result), result.outcome in UNANSWERED
+        if unanswered and self.good and result.started < self.result.started:
             # It waited in vain from before the good look on: that is old news, not a change.
             return self
+        quiet = self.quiet + 1 if unanswered else 0
         if good is self.good:
-            return Track(result, good, self.since, self.streak + 1, self.looks + 1, self.changes)
+            return Track(
+                result, good, self.since, self.streak + 1, self.looks + 1, self.changes, quiet
+            )
         changes = (*self.changes[1 - CHANGES_KEPT :], result.ended)
-        return Track(result, good, result.ended, 1, self.looks + 1, changes)
+        return Track(result, good, result.ended, 1, self.looks + 1, changes, quiet)
 
     @property
     def troubles(self) -> bool:

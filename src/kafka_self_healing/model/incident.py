@@ -13,6 +13,7 @@ class Condition(StrEnum):
     """Named situations; docs/conditions.md has one section for each."""
 
     QUORUM_LOST = "QUORUM_LOST"
+    ENSEMBLE_QUORUM_LOST = "ENSEMBLE_QUORUM_LOST"
     MASS_FAILURE = "MASS_FAILURE"
     VIEWPOINT_LOST = "VIEWPOINT_LOST"
     PROCESS_GONE = "PROCESS_GONE"

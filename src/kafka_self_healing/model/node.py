@@ -81,6 +81,11 @@ class NodeConfig:
         return Role.ENSEMBLE in self.roles
 
     @property
+    def is_keeper(self) -> bool:
+        """Whether it counts for the quorum that keeps the metadata: a voter, or a member."""
+        return self.is_voter or self.is_member
+
+    @property
     def port(self) -> int | None:
         """The port on which the node answers for itself: Kafka's, the controller's, ZooKeeper's."""
         if self.is_broker:
@@ -123,3 +128,8 @@ class Cluster:
     def members(self) -> tuple[NodeId, ...]:
         """The configured members of the ZooKeeper ensemble, in the order of the inventory."""
         return tuple(id_ for id_, node in self.nodes.items() if node.is_member)
+
+    @property
+    def keepers(self) -> tuple[NodeId, ...]:
+        """Who keeps the metadata, in the order of the inventory: voters, or ensemble members."""
+        return tuple(id_ for id_, node in self.nodes.items() if node.is_keeper)

@@ -70,6 +70,7 @@ class Policy:
     stable_floor_s: float = 60.0
     stable_margin_s: float = 5.0
     terminated_hold_s: float = 120.0
+    boot_hold_s: float = 60.0
     start_leave_alone_margin_s: float = 10.0
     stall_s: float = 600.0
     unknown_act_page_s: float = 600.0
@@ -95,6 +96,9 @@ class Policy:
     storm_nodes: int = 2
     storm_window_s: float = 60.0
     storm_quiet_s: float = 120.0
+    # certificates
+    certificate_fresh_s: float = 2 * 3600.0
+    certificate_left_s: float = 3600.0
     # data
     exempt_topics: frozenset[str] = frozenset()
     # voice

@@ -22,6 +22,7 @@ NODE_RULES: tuple[NodeRule, ...] = (
     probe.viewpoint_lost,
     process.hung,
     process.starting,
+    probe.not_serving,
     probe.undiagnosed,
     probe.flapping,
 )

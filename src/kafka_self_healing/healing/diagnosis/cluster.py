@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum
+from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.evidence import Family
 from kafka_self_healing.model.incident import Condition, Diagnosis
@@ -20,6 +20,7 @@ def diagnose(
     name = view.view.cluster.name
     rules = (
         quorum_lost(view),
+        ensemble_lost(view),
         viewpoint_lost(view),
         mass_failure(view, memory, policy),
         under_replicated(view, memory, policy, found),
@@ -30,9 +31,9 @@ def diagnose(
 
 def quorum_lost(view: ClusterView) -> Diagnosis | None:
     """Too few voters live for a leader, proven by their machines, and nobody leads."""
-    if view.quorum is not Quorum.LOST:
-        return None
     voters = [node for node in view.nodes.values() if node.config.is_voter]
+    if view.quorum is not Quorum.LOST or not voters:
+        return None
     dead = [n for n in voters if n.process is Process.ENDED or n.silent or n.dark]
     proven = [n for n in voters if n.gone or n.silent]
     confirmed = len(voters) - len(proven) < len(voters) // 2 + 1
@@ -48,6 +49,33 @@ def quorum_lost(view: ClusterView) -> Diagnosis | None:
         waiting="" if confirmed else "proof that they are gone",
         families=frozenset({Family.MACHINE, Family.THEIRS}),
     )
+
+
+def ensemble_lost(view: ClusterView) -> Diagnosis | None:
+    """Too few members serve: the living say so themselves, or the others are proven down."""
+    members = [node for node in view.nodes.values() if node.config.is_member]
+    if view.quorum is not Quorum.LOST or not members:
+        return None
+    down = [n for n in members if n.process is Process.ENDED or n.silent or n.dark]
+    idle = [n for n in members if n.serves is False and n not in down]
+    proven = [n for n in members if n.gone or n.silent] + idle
+    confirmed = len(members) - len(proven) < view.ensemble.majority
+    evidence = [f"{len(down)} of {len(members)} members are down: {_names(down)}"] if down else []
+    if idle:
+        evidence.append(f"living, and not serving by their own word: {_names(idle)}")
+    evidence.append("no member says that it leads or follows; ruok proves nothing")
+    return Diagnosis(
+        Condition.ENSEMBLE_QUORUM_LOST,
+        tuple(n.id for n in (*down, *idle)),
+        tuple(evidence),
+        confirmed=confirmed,
+        waiting="" if confirmed else "proof that they are gone",
+        families=frozenset({Family.MACHINE, Family.THEIRS}),
+    )
+
+
+def _names(nodes: Sequence[Standing]) -> str:
+    return ", ".join(node.id for node in nodes)
 
 
 def viewpoint_lost(view: ClusterView) -> Diagnosis | None:

@@ -7,12 +7,15 @@ from kafka_self_healing.healing.assessment import (
     OURS_PROBED,
     ClusterView,
     Process,
+    Quorum,
     Standing,
+    not_serving_s,
 )
 from kafka_self_healing.healing.diagnosis.process import dropped_words
 from kafka_self_healing.healing.diagnosis.words import look_words
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.model.evidence import MISCONFIGURED, Kind
+from kafka_self_healing.healing.view import ASIDE
+from kafka_self_healing.model.evidence import MISCONFIGURED, Kind, Outcome, ProtocolFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.policy import Policy
 
@@ -50,11 +53,14 @@ def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
     """Something answers, but our probe is not set up for it: the node lives."""
     # A node that is well in every respect has answered all that we ask of it.
     status = None if node.well is True else view.view.statuses.get(node.id)
-    tracks = list(status.tracks.values()) if status else []
+    tracks = [t for kind, t in status.tracks.items() if kind not in ASIDE] if status else []
     witness, quorum = view.view.witnesses.get(node.id), view.view.quorum.get(node.id)
     tracks += [witness.track] if witness else []
     tracks += [quorum] if quorum else []
     bad = [t for t in tracks if not t.good and t.result.outcome in MISCONFIGURED]
+    mute = _says_no_mode(node, view)
+    if mute is not None:
+        return mute
     if not bad:
         return None
     confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
@@ -65,6 +71,45 @@ def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
         (*evidence, "the node answers; what has to be repaired is our probe"),
         confirmed=confirmed,
         waiting="" if confirmed else f"{MISCONFIGURED_LOOKS} such looks",
+    )
+
+
+def _says_no_mode(node: Standing, view: ClusterView) -> Diagnosis | None:
+    """A member answers, but not in what mode: ruok alone proves nothing."""
+    track = view.view.track(node.id, Kind.PROTOCOL)
+    answered = track is not None and track.result.outcome is Outcome.ANSWERED
+    if not node.config.is_member or node.serves is not None or not answered or track is None:
+        return None
+    fact = track.result.fact
+    refused = fact.refused if isinstance(fact, ProtocolFact) else None
+    text = "it answers, but not in what mode it is; ruok alone proves nothing"
+    if refused:
+        text += f"; not in its 4lw.commands.whitelist: {', '.join(refused)}"
+    confirmed = track.streak >= MISCONFIGURED_LOOKS
+    return Diagnosis(
+        Condition.PROBE_MISCONFIGURED,
+        (node.id,),
+        (look_words(track, view.now), text, "what has to be repaired is our probe"),
+        confirmed=confirmed,
+        waiting="" if confirmed else f"{MISCONFIGURED_LOOKS} such looks",
+    )
+
+
+def not_serving(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
+    """A member lives and serves nobody, and no lost quorum explains it."""
+    held = not_serving_s(view.view, node, view.now)
+    if held <= 0.0 or view.quorum is Quorum.LOST:
+        return None
+    waiting = "" if held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
+    return Diagnosis(
+        Condition.UNDIAGNOSED,
+        (node.id,),
+        (*_all_looks(node, view), "by its own word it does not serve"),
+        confirmed=not waiting,
+        waiting=waiting,
+        check_at=view.now.mono_s + policy.confirm_s - held,
     )
 
 

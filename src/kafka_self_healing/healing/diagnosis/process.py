@@ -21,6 +21,9 @@ TERM_SIGNALS = frozenset({15, "15", "TERM", "SIGTERM"})
 OPEN_END = frozenset({"exit-code", "signal"})
 """Results of which the number behind them matters: without it, it may have been a SIGTERM."""
 
+STOP_TIMED_OUT = "timeout"
+"""The Result of a unit that did not stop (or come up) within its time, and was killed for it."""
+
 SHUTDOWN_STATES = frozenset({6, 7})
 
 
@@ -29,7 +32,12 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
     if node.process is not Process.ENDED or node.service is None:
         return None
     ours = node.id in memory.owed_starts
-    condition, why = end_reason(node.service, ours=ours, asked=node.id in view.view.stops_seen)
+    condition, why = end_reason(
+        node.service,
+        ours=ours,
+        asked=node.id in view.view.stops_seen,
+        rebooted=rebooted(node, view),
+    )
     evidence = (service_words(view, node), *_closed_doors(node, view), why)
     if condition is Condition.STOPPED_BY_OPERATOR:
         return Diagnosis(condition, (node.id,), evidence, confirmed=True)
@@ -58,10 +66,13 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
     )
 
 
-def end_reason(service: ServiceFact, *, ours: bool, asked: bool) -> tuple[Condition, str]:
+def end_reason(
+    service: ServiceFact, *, ours: bool, asked: bool, rebooted: bool = False
+) -> tuple[Condition, str]:
     """Tell a crash from a stop on purpose, and from a stop by nobody knows whom.
 
-    `ours`: a stop of ours may have ended it; `asked`: it was seen on its way down before.
+    `ours`: a stop of ours may have ended it; `asked`: somebody was seen to stop it; `rebooted`:
+    its host was booted since it ran.
     """
     if service.unit_file == "masked":
         return Condition.STOPPED_BY_OPERATOR, "the unit is masked"
@@ -76,7 +87,24 @@ def end_reason(service: ServiceFact, *, ours: bool, asked: bool) -> tuple[Condit
             Condition.STOPPED_BY_OPERATOR,
             "whether a stop was requested cannot be read, so it is taken for one",
         )
+    if service.result == STOP_TIMED_OUT:
+        return (
+            Condition.STOPPED_BY_OPERATOR,
+            "its manager ended it when its time was over, as at a stop that takes too long",
+        )
+    if rebooted:
+        return Condition.TERMINATED, "its host was booted, and nobody has started it since"
+    return _unasked_end(service)
+
+
+def _unasked_end(service: ServiceFact) -> tuple[Condition, str]:
+    """Nobody asked for it: how did it end?"""
+    if service.oom_killed is True:
+        return Condition.PROCESS_GONE, "the kernel killed it: it was out of memory"
     clean = service.exit_status in CLEAN_EXITS or service.signal in TERM_SIGNALS
+    clean = clean or (
+        service.exit_status is not None and str(service.exit_status) in (service.success_exit or ())
+    )
     if clean and service.signal in {None, 0, ""} | TERM_SIGNALS:
         return Condition.TERMINATED, "it ended as on SIGTERM, but no stop was requested"
     if service.result == "success":
@@ -86,6 +114,13 @@ def end_reason(service: ServiceFact, *, ours: bool, asked: bool) -> tuple[Condit
     if not reason_known(service):
         return Condition.PROCESS_GONE, "nothing says why it ended"
     return Condition.PROCESS_GONE, "no stop was requested"
+
+
+def rebooted(node: Standing, view: ClusterView) -> bool:
+    """Whether its host was booted since its process was last seen running."""
+    run = view.view.runs.get(node.id)
+    boot = node.service.boot_id if node.service is not None else None
+    return run is not None and None not in (run.boot, boot) and run.boot != boot
 
 
 def reason_known(service: ServiceFact) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome
+from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome, ProtocolFact
 from kafka_self_healing.model.health import Track
 
 
@@ -18,14 +18,23 @@ def age(seconds: float) -> str:
 def look_words(track: Track, now: Instant) -> str:
     """Say how the newest look of one kind ended."""
     look = track.result
-    text = f"{look.kind}: {look.outcome.value.replace('_', ' ')}"
+    name = f" {look.name}" if look.name else ""
+    text = f"{look.kind}{name}: {look.outcome.value.replace('_', ' ')}"
     if isinstance(look.fact, JvmFact) and look.fact.broker_state is not None:
         text += f", BrokerState {look.fact.broker_state}"
+    if isinstance(look.fact, ProtocolFact):
+        text += _mode_words(look.fact)
     if look.outcome is not Outcome.ANSWERED and track.streak > 1:
         text += f" {track.streak} times"
     if look.error and look.outcome not in {Outcome.ANSWERED, Outcome.REFUSED}:
         text += f" ({look.error[:160]})"
     return f"{text}, {age(now.mono_s - look.ended)}"
+
+
+def _mode_words(fact: ProtocolFact) -> str:
+    if fact.serving is False:
+        return ", not serving" + (" (ruok says imok all the same)" if fact.ruok else "")
+    return f", {fact.mode}" if fact.mode else ""
 
 
 def service_words(view: ClusterView, node: Standing) -> str:

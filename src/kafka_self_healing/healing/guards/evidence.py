@@ -1,15 +1,23 @@
-"""Guards about what is seen: warm-up, clock, freshness, viewpoint, storm, families, still true."""
+"""Guards about what is seen: warm-up, clock, freshness, viewpoint, storm, certificates."""
 
 from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import fresh_bound_s
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.model.decision import Verdict
-from kafka_self_healing.model.evidence import CheckResult, HostFact, Kind, Outcome
+from kafka_self_healing.model.evidence import (
+    CertificateFact,
+    CheckResult,
+    HostFact,
+    Kind,
+    ListenerCertificate,
+    Outcome,
+)
 from kafka_self_healing.model.incident import HEALABLE, Condition
 from kafka_self_healing.model.recovery import ActClass, act_class
 
 NEEDED_FAMILIES = 2
+DAY_S = 86400.0
 FULL_BYTES = 1 << 20
 """A data disk with less left than this is full: a start has to write before it can serve."""
 
@@ -61,7 +69,7 @@ def _stale_peers(q: Question) -> list[str]:
     stale = []
     if q.node.config.is_broker and not q.view.witness_looks:
         stale.append("PEERS")
-    if q.node.config.is_voter and q.view.account is None:
+    if q.node.config.is_keeper and q.view.account_look is None:
         stale.append("QUORUM")
     return stale
 
@@ -144,7 +152,7 @@ def _looks_needed(q: Question) -> list[tuple[str, CheckResult | None]]:
         looks = sorted(q.view.witness_looks, key=lambda look: look.started, reverse=True)
         enough = min(2, max(1, len(looks)))
         needed += [("PEERS", look) for look in looks[:enough]] or [("PEERS", None)]
-    if q.node.config.is_voter:
+    if q.node.config.is_keeper:
         needed.append(("QUORUM", q.view.account_look))
     return needed
 
@@ -164,10 +172,11 @@ def data_dirs_present(q: Question) -> Verdict:
     if track is None or q.now - track.result.ended > q.policy.fresh_cap_s or dirs is None:
         return refuse("data_dirs_unreadable", "its data directories cannot be read",
                       lifted_by=approval)  # fmt: skip
+    identity = "myid" if q.node.config.is_member else "meta.properties"
     for directory in dirs:
         what = {
             "is not on the device last seen": directory.same_device,
-            "has no meta.properties": directory.has_identity,
+            f"has no {identity}": directory.has_identity,
             "cannot be read": directory.readable,
         }
         for words, good in what.items():
@@ -180,3 +189,53 @@ def data_dirs_present(q: Question) -> Verdict:
             text = f"the disk of {disk.path} is full: {disk.usable} bytes left"
             return refuse("disk_full", text, lifted_by="free space, or approval")
     return PASSES
+
+
+def certificates_are_valid(q: Question) -> Verdict:
+    """Every certificate that it serves is valid: with an expired one a new process exits at once.
+
+    The latest look that could read them counts: a node that hangs shows none.
+    """
+    look, wanted = q.view.view.certificates.get(q.request.node), _tls_listeners(q)
+    fact = look.fact if look is not None else None
+    served = (fact.listeners or ()) if isinstance(fact, CertificateFact) else ()
+    if not served and not wanted:
+        return PASSES
+    unread = "a look that can read them, or approval"
+    if look is None or q.now - look.ended > q.policy.certificate_fresh_s:
+        return refuse("certificate_unreadable", "nobody has read its certificates lately",
+                      lifted_by=unread)  # fmt: skip
+    for one in served:
+        bad = _bad_certificate(one, q, q.now - look.ended)
+        if bad is not None:
+            return bad
+    if len(served) < wanted:
+        text = f"{len(served)} of its {wanted} TLS listeners showed a certificate"
+        return refuse("certificate_unreadable", text, lifted_by=unread)
+    return PASSES
+
+
+def _tls_listeners(q: Question) -> int:
+    """How many of its listeners are configured with TLS, JMX aside: it checks no client."""
+    node = q.node.config
+    doors = ((node.is_broker, node.kafka.tls), (node.is_voter, node.controller.tls),
+             (node.is_member, node.zookeeper.tls))  # fmt: skip
+    return sum(has and tls is not None for has, tls in doors)
+
+
+def _bad_certificate(one: ListenerCertificate, q: Question, age_s: float) -> Verdict | None:
+    name = f"the certificate of listener {one.listener}"
+    renewed = "a valid certificate, or approval"
+    ends = [] if one.days_left is None else [one.days_left * DAY_S - age_s]
+    ends += [] if one.not_after is None else [one.not_after - q.view.now.utc_s]
+    if ends and min(ends) < q.policy.certificate_left_s:
+        days = min(ends) / DAY_S
+        left = f"expired {-days:.1f} days ago" if days < 0 else f"has {days:.2f} days left"
+        text = f"{name} {left}: the new process would not come back"
+        return refuse("certificate_expired", text, lifted_by=renewed)
+    if one.problem:
+        return refuse("certificate_problem", f"{name}: {one.problem}", lifted_by=renewed)
+    if not ends or one.problem is None:
+        return refuse("certificate_unreadable", f"{name} could not be read whole",
+                      lifted_by="a look that can read it, or approval")  # fmt: skip
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kafka_self_healing.healing.assessment import Quorum
+from kafka_self_healing.healing.diagnosis.process import rebooted
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
 from kafka_self_healing.healing.memory import STEP_STOP
 from kafka_self_healing.model.decision import Verdict
@@ -59,13 +60,13 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
     if q.request.act_class in RESTARTS:
         return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing")
     lost = q.view.quorum is Quorum.LOST
-    if other.act_class in RESTARTS and not (lost and q.node.config.is_voter):
+    if other.act_class in RESTARTS and not (lost and q.node.config.is_keeper):
         return _restart_holds(q, what, ended)
     until = ended + (q.policy.slot_quorum_lost_s if lost else q.policy.slot_s)
     if q.now < until:
         return refuse("slot_taken", f"{what} has just started", until=until,
                       lifted_by="the new process living on")  # fmt: skip
-    if not q.node.config.is_voter and not _shows_life(q, other.node):
+    if not q.node.config.is_keeper and not _shows_life(q, other.node):
         return refuse("first_one_first", f"{what} neither answers nor shows progress",
                       lifted_by="its answer")  # fmt: skip
     return None
@@ -94,8 +95,8 @@ def _shows_life(q: Question, node: str) -> bool:
 def _earlier_starts(q: Question) -> Verdict:
     """A START that ended again, or never came, stops further ones of the same cause.
 
-    Other voters wait only as long as a start must live: one that cannot come back must not keep
-    those from coming back that can, or the quorum stays lost.
+    Other voters and members wait only as long as a start must live: one that cannot come back must
+    not keep those from coming back that can, or the quorum stays lost.
     """
     for act in q.memory.acts:
         if act.state is not RequestState.FAILED or act.act_class is not ActClass.START:
@@ -105,7 +106,7 @@ def _earlier_starts(q: Question) -> Verdict:
             continue
         text = f"the start of node {act.node} for the same cause ended again"
         lift = f"kafka-self-healing ack {act.incident}, or approval"
-        if not q.node.config.is_voter:
+        if not q.node.config.is_keeper:
             return refuse("first_one_died", text, lifted_by=lift)
         left = q.policy.second_start_min_life_s - q.view.now.since(act.ended or act.proposed)
         if left > 0:
@@ -167,9 +168,11 @@ def backoff_over(q: Question) -> Verdict:
             waits.append((alone - since, f"a started node is left alone for {alone:.0f} s"))
     if q.request.condition is Condition.TERMINATED and q.request.node not in q.memory.owed_starts:
         end = q.view.view.ends.get(q.request.node)
-        hold = q.policy.terminated_hold_s
+        booted = rebooted(q.node, q.view)
+        hold = q.policy.boot_hold_s if booted else q.policy.terminated_hold_s
         gone = q.now - end.since if end is not None else 0.0
-        waits.append((hold - gone, f"it was ended by SIGTERM: {hold:.0f} s for its operator"))
+        why = "its host was booted" if booted else "it was ended by SIGTERM"
+        waits.append((hold - gone, f"{why}: {hold:.0f} s for its operator"))
     left, why = max(waits, default=(0.0, ""))
     if left <= 0:
         return PASSES

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import Process, Standing
 from kafka_self_healing.healing.diagnosis.process import reason_known
-from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
+from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.policy import Mode
 from kafka_self_healing.model.recovery import ActClass
 
-SEEN = "a look that can read it"
 TRACED_STATES = frozenset({"t"})
 
 

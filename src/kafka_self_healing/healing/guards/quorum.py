@@ -1,32 +1,37 @@
-"""Guards about the others: order, quorum, replicas, bystanders, the controller."""
+"""Guards about the others: order, quorum, registration, replicas, bystanders, the controller."""
 
 from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import Quorum, Standing
-from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
+from kafka_self_healing.healing.ensemble import quorum_words
+from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
 from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.evidence import Kind, ProtocolFact
 from kafka_self_healing.model.incident import EXPECTED, Condition
+from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.recovery import ActClass
 
 SMALL_GROUP = 2
 SHOWN = 5
+REGISTRATION_SESSIONS = 3
+"""What is still listed so many sessions after its end is somebody else's registration."""
 
 
 def start_order(q: Question) -> Verdict:
-    """Voters before brokers; where partitions are offline, their last in-sync holder first."""
+    """Voters, members before brokers; where partitions are offline, their last holder first."""
     if not q.node.config.is_broker:
         return PASSES
-    if not q.node.config.is_voter:
+    if not q.node.config.is_keeper:
         waiting = sorted(
             id_
             for id_ in q.view.ready - {q.request.node}
-            if q.view.nodes[id_].config.is_voter and not _holders_ahead(q, id_)
+            if q.view.nodes[id_].config.is_keeper and not _holders_ahead(q, id_)
         )
         if waiting:
-            return refuse("voters_first", f"voters go first: {', '.join(waiting)}",
-                          lifted_by="their start")  # fmt: skip
+            text = f"who keeps the metadata goes first: {', '.join(waiting)}"
+            return refuse("voters_first", text, lifted_by="their start")
     return _holder_first(q)
 
 
@@ -59,7 +64,7 @@ def _holder_first(q: Question) -> Verdict:
             return refuse("last_in_sync_first", text, lifted_by=lift)
         text += ", which is not about to be started; an unclean election would lose data"
         return refuse("last_in_sync_down", text, lifted_by="that node's return, or approval")
-    if not q.memory.in_sync_known and not q.node.config.is_voter and _cluster_is_down(q):
+    if not q.memory.in_sync_known and not q.node.config.is_keeper and _cluster_is_down(q):
         text = "which broker was last in sync was never known"
         return refuse("in_sync_unknown", text, lifted_by="approval")
     return PASSES
@@ -83,20 +88,24 @@ def _cluster_is_down(q: Question) -> bool:
 
 def quorum_is_present(q: Question) -> Verdict:
     """A pure broker is not touched while the quorum is lost; for a RESTART it must be known."""
-    node = q.node.config
-    if node.is_voter or not q.view.view.cluster.voters:
+    cluster = q.view.view.cluster
+    kraft = cluster.mode is ClusterMode.KRAFT
+    if q.node.config.is_keeper or (kraft and not cluster.voters):
         return PASSES
+    who = "a controller leader" if kraft else "an ensemble that serves"
     if q.view.quorum is Quorum.LOST:
-        return refuse("quorum_lost", "the controller quorum is lost; a broker would only exit",
-                      lifted_by="a controller leader")  # fmt: skip
+        text = f"{quorum_words(cluster.mode)} is lost; a broker would only exit"
+        return refuse("quorum_lost", text, lifted_by=who)
     if q.request.act_class is not ActClass.START and q.view.quorum is not Quorum.LED:
-        return refuse("quorum_unknown", "no controller names a leader",
-                      lifted_by="a controller leader")  # fmt: skip
+        text = "no controller names a leader" if kraft else "no member says that it serves"
+        return refuse("quorum_unknown", text, lifted_by=who)
     return PASSES
 
 
 def quorum_is_safe(q: Question) -> Verdict:
-    """Without this voter a majority of all voters is known healthy."""
+    """Without this voter, or this member, a majority of all is known healthy."""
+    if q.node.config.is_member:
+        return _ensemble_is_safe(q)
     if not q.node.config.is_voter:
         return PASSES
     voters = q.view.view.cluster.voters
@@ -110,14 +119,108 @@ def quorum_is_safe(q: Question) -> Verdict:
     healthy = [
         id_ for id_ in voters if id_ != q.request.node and q.view.nodes[id_].voter_fresh is True
     ]
-    majority = len(voters) // 2 + 1
-    if len(healthy) >= majority:
+    return _enough(q, "voters", len(healthy), len(voters))
+
+
+def _ensemble_is_safe(q: Question) -> Verdict:
+    """Known healthy: a member that serves by its own word, and that the others count in."""
+    ensemble = q.view.ensemble
+    if ensemble.leader is None or not ensemble.led:
+        return refuse("quorum_unreadable", "no member says that it leads the ensemble",
+                      lifted_by="an ensemble that serves")  # fmt: skip
+    if ensemble.synced is not None and ensemble.synced >= ensemble.size:
+        text = f"its leader counts {ensemble.synced} followers, {ensemble.size - 1} are configured"
+        return refuse("voters_differ", text, lifted_by="a configuration that matches")
+    healthy = [
+        node.id
+        for node in q.view.nodes.values()
+        if node.config.is_member and node.id != q.request.node and node.ok is True
+    ]
+    return _enough(q, "members", len(healthy), ensemble.size)
+
+
+def _enough(q: Question, what: str, healthy: int, size: int) -> Verdict:
+    majority = size // 2 + 1
+    if healthy >= majority:
         return PASSES
-    have = f"{len(healthy)} of {len(voters)} voters are known healthy"
-    text = f"without {q.request.node} {have}; {majority} are needed"
-    if len(voters) <= SMALL_GROUP:
+    text = f"without {q.request.node} {healthy} of {size} {what} are known healthy"
+    text += f"; {majority} are needed"
+    if size <= SMALL_GROUP:
         return refuse("small_quorum", text, lifted_by="approval")
-    return refuse("quorum_at_risk", text, lifted_by="more healthy voters")
+    return refuse("quorum_at_risk", text, lifted_by=f"more healthy {what}")
+
+
+def registration_released(q: Question) -> Verdict:
+    """ZooKeeper mode: the dead broker's registration is gone; a start before that only dies."""
+    cluster, end = q.view.view.cluster, q.view.view.ends.get(q.request.node)
+    if cluster.mode is not ClusterMode.ZOOKEEPER or not q.node.config.is_broker:
+        return PASSES
+    if end is None:
+        return refuse("release_not_seen", "when its process ended is not known", lifted_by=SEEN)
+    said = _still_listed(q, end.since)
+    since, session = _session_since(q, end.since), cluster.session_timeout_s
+    if any(said.values()):
+        names = ", ".join(sorted(who for who, listed in said.items() if listed))
+        gone = q.now - end.since
+        text = f"{names} still list it, {gone:.0f} s after its end; its session is {session:g} s"
+        last = since + REGISTRATION_SESSIONS * session
+        if q.now >= last:
+            text += ": does another process bear its id?"
+            return refuse("duplicate_id", text, lifted_by="its leaving the list, or approval")
+        due = since + session + 2 * cluster.tick_s
+        text += f"; it ends in {due - q.now:.0f} s at the latest" if due > q.now else ""
+        return refuse("still_registered", text, until=due if due > q.now else last,
+                      lifted_by="its leaving the list, or approval")  # fmt: skip
+    living = sum(_can_witness(q, node) for node in q.view.nodes.values())
+    if said and len(said) >= min(2, living):
+        return PASSES
+    return _released_in_time(q, since + session + 2 * cluster.tick_s)
+
+
+def _released_in_time(q: Question, due: float) -> Verdict:
+    """With nobody to ask, the session that nobody prolongs runs out, if the ensemble serves."""
+    nobody = "too few brokers can be asked whether its registration is gone"
+    if q.view.ensemble.leader is None or not q.view.ensemble.led:
+        text = f"{nobody}, and no member says that it leads the ensemble"
+        return refuse("release_not_seen", text, lifted_by="a witness, the ensemble, or approval")
+    if q.now < due:
+        text = f"{nobody}; its session ends in {due - q.now:.0f} s at the latest"
+        return refuse("release_not_seen", text, lifted_by="a witness, time, or approval", until=due)
+    return PASSES
+
+
+def _session_since(q: Question, end: float) -> float:
+    """From when its old session counts: a new leader of the ensemble gives it its whole length."""
+    reign = q.view.view.reign
+    return end if reign is None else max(end, reign.since)
+
+
+def _still_listed(q: Question, end: float) -> dict[str, bool]:
+    """Whether each of the others lists it, by looks that began after its end was seen."""
+    view, target = q.view.view, q.request.node
+    fresh = [look for look in q.view.witness_looks if look.started >= end]
+    said: dict[str, bool] = {}
+    for who, witness in view.witnesses.items():
+        asked = any(look is witness.track.result for look in fresh)
+        # One that does not list itself has not been told by a controller yet.
+        listed = witness.digest.listed
+        told = target in listed or who in listed
+        if asked and told and _can_witness(q, q.view.nodes[who]):
+            said[who] = target in listed
+    for id_ in view.cluster.members:
+        track = view.track(id_, Kind.PROTOCOL)
+        fact = track.result.fact if track is not None else None
+        if track is None or track.result.started < end or not q.view.nodes[id_].serves:
+            continue
+        if isinstance(fact, ProtocolFact) and fact.registered is not None:
+            said[id_] = target in fact.registered
+    return said
+
+
+def _can_witness(q: Question, node: Standing) -> bool:
+    """Another living broker that the others have not dropped: what that one sees is a memory."""
+    other = node.id != q.request.node and node.config.is_broker
+    return other and node.answers is True and node.counted is not False
 
 
 def replicas_are_safe(q: Question) -> Verdict:
@@ -153,8 +256,8 @@ def others_are_well(q: Question) -> Verdict:
     size = 0
     for id_, other in q.view.nodes.items():
         brokers = target.is_broker and other.config.is_broker
-        voters = target.is_voter and other.config.is_voter
-        if not brokers and not voters:
+        keepers = target.is_keeper and other.config.is_keeper
+        if not brokers and not keepers:
             continue
         size += 1
         if (
@@ -195,9 +298,8 @@ def _excused(q: Question, node: str) -> bool:
 
 def controller_last(q: Question) -> Verdict:
     """The active controller is restarted last."""
-    leads = q.view.account is not None and q.view.account.leader == q.request.node
     others = sorted(q.view.queued - {q.request.node})
-    if leads and others:
+    if q.request.node in q.view.leaders and others:
         return refuse("controller_last", f"it leads the quorum; first {', '.join(others)}",
                       lifted_by="the others' healing")  # fmt: skip
     return PASSES
@@ -205,4 +307,4 @@ def controller_last(q: Question) -> Verdict:
 
 def rank(node: Standing, *, leads: bool, holds: bool) -> tuple[bool, bool, bool, bool, str]:
     """Return the order of acts: voters, holders of offline partitions, active controller last."""
-    return (leads, not node.config.is_voter, not holds, node.ok is True, node.id)
+    return (leads, not node.config.is_keeper, not holds, node.ok is True, node.id)

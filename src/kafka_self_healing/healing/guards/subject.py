@@ -14,6 +14,7 @@ from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import RecoveryRequest
 
 PASSES = Verdict("", allowed=True)
+SEEN = "a look that can read it"
 
 
 @dataclass(frozen=True, slots=True)
