@@ -32,10 +32,16 @@ def admin(limit_s: float = 60.0) -> Any:
             time.sleep(0.3)
 
 
-def topics() -> None:
-    """Create the topics once three brokers are there."""
-    client = admin()
-    while len(client.describe_cluster()["brokers"]) < len(SERVERS):
+def topics(limit_s: float = 60.0) -> None:
+    """Create the topics once three brokers are there; fails after `limit_s` seconds."""
+    end = time.monotonic() + limit_s
+    client = admin(limit_s)
+    while time.monotonic() < end:
+        try:
+            if len(client.describe_cluster()["brokers"]) == len(SERVERS):
+                break
+        except KafkaError:  # a broker that has just opened its port
+            pass
         time.sleep(0.3)
     for topic in TOPICS:
         try:
