@@ -250,6 +250,11 @@ _OURS: Final = {
 }
 
 
+_NOT_SAID: Final = frozenset(
+    {"UNEXPECTED_EOF_WHILE_READING", "NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE"}
+)
+
+
 def tls_reason(error: Exception) -> str:
     """Return in words what a failed handshake or an alert means, and what to do about it.
 
@@ -273,6 +278,11 @@ def tls_reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def wants_tls(head: bytes) -> bool:
+    """Return whether the first bytes of an answer to plain text are an alert of TLS."""
+    return head[:1] == b"\x15"
+
+
 def is_from_peer(error: Exception) -> bool:
     """Return whether `error` proves that the peer spoke: an alert, a certificate, other bytes.
 
@@ -280,7 +290,7 @@ def is_from_peer(error: Exception) -> bool:
     """
     return isinstance(error, ssl.SSLError) and not (
         isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
-        or error.reason == "UNEXPECTED_EOF_WHILE_READING"
+        or error.reason in _NOT_SAID
     )
 
 

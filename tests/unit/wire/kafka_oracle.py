@@ -29,6 +29,10 @@ REQUESTS: tuple[kafka.Request[Any], ...] = (
     kafka.DescribeLogDirs(),
     kafka.ListPartitionReassignments(),
     TOPIC_REQUEST,
+    kafka.ListOffsets({"orders": (0, 7)}),
+    kafka.DescribeTopicPartitions(),
+    kafka.SaslHandshake("SCRAM-SHA-512"),
+    kafka.SaslAuthenticate(b"n,,n=user,r=nonce"),
 )
 PAIRS = [(r, v) for r in REQUESTS for v in range(r.api.lowest, r.api.highest + 1)]
 NUMBERS = {"int8": 7, "int16": 15, "uint16": 16, "int32": 31, "int64": 63}
@@ -113,12 +117,15 @@ def _entity(schema: Any, rng: random.Random) -> Any:
 
 
 def _value(kind: str | None, hint: Any, rng: random.Random) -> Any:
+    optional = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    nullable = len(optional) < len(typing.get_args(hint))
+    if nullable and kind in {None, *NUMBERS} and len(optional) == 1:  # an array or a structure
+        return None if rng.random() < 0.3 else _value(kind, optional[0], rng)
     if typing.get_origin(hint) is tuple:
         length = rng.choice((0, 1, 2, 3, 20 if kind else 3))
         return tuple(_value(kind, typing.get_args(hint)[0], rng) for _ in range(length))
     if dataclasses.is_dataclass(hint):
         return _entity(hint, rng)
-    nullable = type(None) in typing.get_args(hint)
     if kind in NUMBERS:
         signed = kind != "uint16"
         number = rng.choice((0, 1, rng.getrandbits(NUMBERS[kind])))
@@ -134,7 +141,9 @@ def _value(kind: str | None, hint: Any, rng: random.Random) -> Any:
             return rng.choice((None, uuid.UUID(int=rng.getrandbits(128) | 1)))
         case "error_code":
             return rng.choice(ERRORS)
-        case "timedelta_i32":
+        case "bytes":
+            return rng.randbytes(rng.choice((0, 1, 40, 300)))
+        case "timedelta_i32" | "timedelta_i64":
             return dt.timedelta(milliseconds=rng.randrange(10_000))
     raise AssertionError(kind)
 
@@ -181,7 +190,64 @@ def in_our_words(request: kafka.Request[Any], version: int, entity: Any) -> Any:
                     for result in entity.results
                 )
             )
+        case kafka.ListOffsets():
+            return kafka.OffsetsReply(
+                tuple(
+                    kafka.PartitionOffset(
+                        topic.name,
+                        part.partition_index,
+                        part.error_code.value,
+                        _known(part.timestamp),
+                        _known(part.offset),
+                        _known(part.leader_epoch) if version >= 4 else None,
+                    )
+                    for topic in entity.topics
+                    for part in topic.partitions
+                )
+            )
+        case kafka.DescribeTopicPartitions():
+            return _topic_partitions(entity)
+        case kafka.SaslHandshake():
+            return kafka.HandshakeReply(entity.error_code.value, entity.mechanisms)
+        case kafka.SaslAuthenticate():
+            lifetime_s = entity.session_lifetime.total_seconds() if version >= 1 else 0.0
+            return kafka.AuthenticateReply(
+                entity.error_code.value,
+                entity.error_message,
+                entity.auth_bytes,
+                round(lifetime_s * 1000) or None,
+            )
     raise AssertionError(request)
+
+
+def _topic_partitions(entity: Any) -> kafka.TopicPartitionsReply:
+    cursor = entity.next_cursor
+    return kafka.TopicPartitionsReply(
+        tuple(
+            kafka.ElrTopic(
+                topic.name,
+                topic.error_code.value,
+                topic.topic_id,
+                topic.is_internal,
+                tuple(
+                    kafka.ElrPartition(
+                        part.partition_index,
+                        part.error_code.value,
+                        _known(part.leader_id),
+                        _known(part.leader_epoch),
+                        part.replica_nodes,
+                        part.isr_nodes,
+                        part.eligible_leader_replicas,
+                        part.last_known_elr,
+                        part.offline_replicas,
+                    )
+                    for part in topic.partitions
+                ),
+            )
+            for topic in entity.topics
+        ),
+        cursor and kafka.Cursor(cursor.topic_name, cursor.partition_index),
+    )
 
 
 def _known(number: int) -> int | None:

@@ -108,7 +108,41 @@ def _requests_with_fields() -> list[tuple[kafka.Request[Any], int, dict[str, Any
     every = kafka.DescribeConfigs((kafka.ConfigResource(kafka.ResourceType.BROKER, "2", None),))
     for request in (oracle.TOPIC_REQUEST, oracle.BROKER_REQUEST, every):
         add(request, lambda m, v, request=request: _config_fields(m, request))
+    offsets = kafka.ListOffsets({"orders": (0, 7), "é": ()}, at=1_700_000_000_000)
+    add(offsets, lambda m, v: _offset_fields(m, v, offsets))
+    for cursor in (None, kafka.Cursor("orders", 3)):
+        page = kafka.DescribeTopicPartitions(("orders", "é"), 11, cursor)
+        add(page, lambda m, v, page=page: _page_fields(m, page))
+    add(kafka.SaslHandshake("PLAIN"), lambda m, v: {"mechanism": "PLAIN"})
+    for data in (b"", b"\0user\0secret", bytes(200)):
+        add(kafka.SaslAuthenticate(data), lambda m, v, data=data: {"auth_bytes": data})
     return cases
+
+
+def _offset_fields(module: Any, version: int, request: kafka.ListOffsets) -> dict[str, Any]:
+    epoch = {"current_leader_epoch": -1} if version >= 4 else {}
+    topics = tuple(
+        module.ListOffsetsTopic(
+            name=name,
+            partitions=tuple(
+                module.ListOffsetsPartition(partition_index=number, timestamp=request.at, **epoch)
+                for number in numbers
+            ),
+        )
+        for name, numbers in request.partitions.items()
+    )
+    timeout = dt.timedelta(milliseconds=request.timeout_ms)
+    return {"replica_id": -1, "isolation_level": 0, "topics": topics, "timeout": timeout}
+
+
+def _page_fields(module: Any, request: kafka.DescribeTopicPartitions) -> dict[str, Any]:
+    cursor = request.cursor
+    return {
+        "topics": tuple(module.TopicRequest(name=name) for name in request.topics),
+        "response_partition_limit": request.limit,
+        "cursor": cursor
+        and module.Cursor(topic_name=cursor.topic, partition_index=cursor.partition),
+    }
 
 
 def _metadata_fields(module: Any, version: int, names: tuple[str, ...] | None) -> dict[str, Any]:
@@ -209,6 +243,29 @@ def test_bytes_behind_a_reply_are_refused() -> None:
     record = oracle.recorded_frames()[0]
     with pytest.raises(kafka.KafkaProtocolError, match="1 bytes are left over"):
         read_reply(record.request, record.version, record.frame + b"\0")
+
+
+def test_pages_are_followed_to_the_last() -> None:
+    """Each page's cursor makes the next request; a page without one is the last."""
+    request = kafka.DescribeTopicPartitions(("a", "b"))
+    first = kafka.TopicPartitionsReply((), kafka.Cursor("a", 7))
+    second = request.after(first)
+    assert second == kafka.DescribeTopicPartitions(("a", "b"), cursor=kafka.Cursor("a", 7))
+    assert second.after(kafka.TopicPartitionsReply((), None)) is None
+
+
+@pytest.mark.parametrize("back", [("a", 7), ("a", 6), ("A", 8)])
+def test_pages_that_go_round_in_a_circle_are_refused(back: tuple[str, int]) -> None:
+    """A node whose next page does not lie behind this one cannot keep us reading for ever."""
+    request = kafka.DescribeTopicPartitions(cursor=kafka.Cursor("a", 7))
+    with pytest.raises(kafka.KafkaProtocolError, match="begins before"):
+        request.after(kafka.TopicPartitionsReply((), kafka.Cursor(*back)))
+
+
+def test_a_login_does_not_show_in_the_text_of_its_messages() -> None:
+    """What may hold a password stands in no repr, so that no log and no traceback has it."""
+    sent, got = kafka.SaslAuthenticate(b"secret"), kafka.AuthenticateReply(0, None, b"secret")
+    assert "secret" not in f"{sent!r} {sent} {got!r} {got}"
 
 
 def test_settings_are_read_as_numbers_and_switches() -> None:

@@ -17,15 +17,17 @@ from kafka_self_healing.wire.kafka.configs import (
     DescribeConfigs,
     ResourceType,
 )
-from kafka_self_healing.wire.kafka.connection import KafkaConnection, connect
+from kafka_self_healing.wire.kafka.connection import KafkaConnection
 from kafka_self_healing.wire.kafka.errors import (
     NOT_LEADER_OR_FOLLOWER,
     STORAGE_ERROR,
+    KafkaAuthenticationError,
     KafkaAuthorisationError,
     KafkaClosedError,
     KafkaProtocolError,
     KafkaRefusedError,
     KafkaResetError,
+    KafkaSetupError,
     KafkaTimedOutError,
     KafkaTlsError,
     KafkaUnreachableError,
@@ -33,6 +35,7 @@ from kafka_self_healing.wire.kafka.errors import (
     KafkaWireError,
     KafkaWrongListenerError,
 )
+from kafka_self_healing.wire.kafka.kerberos import KerberosLogin
 from kafka_self_healing.wire.kafka.log_dirs import DescribeLogDirs, LogDir, LogDirsReply
 from kafka_self_healing.wire.kafka.metadata import (
     BrokerMetadata,
@@ -41,6 +44,13 @@ from kafka_self_healing.wire.kafka.metadata import (
     PartitionMetadata,
     TopicMetadata,
 )
+from kafka_self_healing.wire.kafka.offsets import (
+    ListOffsets,
+    OffsetPlace,
+    OffsetsReply,
+    PartitionOffset,
+)
+from kafka_self_healing.wire.kafka.opening import connect, login_wanted
 from kafka_self_healing.wire.kafka.quorum import (
     DescribeQuorum,
     QuorumEndpoint,
@@ -54,6 +64,21 @@ from kafka_self_healing.wire.kafka.reassignments import (
     ReassignmentsReply,
 )
 from kafka_self_healing.wire.kafka.request import Api, Request
+from kafka_self_healing.wire.kafka.sasl import BearerLogin, PlainLogin, SaslLogin
+from kafka_self_healing.wire.kafka.sasl_requests import (
+    AuthenticateReply,
+    HandshakeReply,
+    SaslAuthenticate,
+    SaslHandshake,
+)
+from kafka_self_healing.wire.kafka.scram import ScramLogin
+from kafka_self_healing.wire.kafka.topic_partitions import (
+    Cursor,
+    DescribeTopicPartitions,
+    ElrPartition,
+    ElrTopic,
+    TopicPartitionsReply,
+)
 
 __all__ = [
     "NOT_LEADER_OR_FOLLOWER",
@@ -61,35 +86,50 @@ __all__ = [
     "Api",
     "ApiVersions",
     "ApiVersionsReply",
+    "AuthenticateReply",
+    "BearerLogin",
     "BrokerMetadata",
     "ClusterNode",
     "ClusterReply",
     "ConfigResource",
     "ConfigValues",
     "ConfigsReply",
+    "Cursor",
     "DescribeCluster",
     "DescribeConfigs",
     "DescribeLogDirs",
     "DescribeQuorum",
+    "DescribeTopicPartitions",
+    "ElrPartition",
+    "ElrTopic",
     "EndpointType",
+    "HandshakeReply",
+    "KafkaAuthenticationError",
     "KafkaAuthorisationError",
     "KafkaClosedError",
     "KafkaConnection",
     "KafkaProtocolError",
     "KafkaRefusedError",
     "KafkaResetError",
+    "KafkaSetupError",
     "KafkaTimedOutError",
     "KafkaTlsError",
     "KafkaUnreachableError",
     "KafkaUnsupportedError",
     "KafkaWireError",
     "KafkaWrongListenerError",
+    "KerberosLogin",
+    "ListOffsets",
     "ListPartitionReassignments",
     "LogDir",
     "LogDirsReply",
     "Metadata",
     "MetadataReply",
+    "OffsetPlace",
+    "OffsetsReply",
     "PartitionMetadata",
+    "PartitionOffset",
+    "PlainLogin",
     "QuorumEndpoint",
     "QuorumNode",
     "QuorumReplica",
@@ -98,6 +138,12 @@ __all__ = [
     "ReassignmentsReply",
     "Request",
     "ResourceType",
+    "SaslAuthenticate",
+    "SaslHandshake",
+    "SaslLogin",
+    "ScramLogin",
     "TopicMetadata",
+    "TopicPartitionsReply",
     "connect",
+    "login_wanted",
 ]

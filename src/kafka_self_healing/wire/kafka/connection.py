@@ -1,11 +1,8 @@
-"""`KafkaConnection`: one warm connection to one listener, and `connect`, which makes it."""
+"""`KafkaConnection`: one warm connection to one listener; `opening.connect` makes it."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-import ssl as tls
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +13,9 @@ from kafka_self_healing.wire.kafka.errors import (
     KafkaClosedError,
     KafkaProtocolError,
     KafkaTimedOutError,
-    KafkaUnreachableError,
     KafkaUnsupportedError,
     KafkaWireError,
     KafkaWrongListenerError,
-    connect_error,
     lost_error,
     not_kafka_error,
 )
@@ -28,12 +23,15 @@ from kafka_self_healing.wire.kafka.metadata import Metadata
 from kafka_self_healing.wire.kafka.primitives import Reader, write_string
 from kafka_self_healing.wire.kafka.quorum import DescribeQuorum
 from kafka_self_healing.wire.kafka.request import Api, ReplyT, Request
+from kafka_self_healing.wire.kafka.sasl import SaslLogin, authenticate
 
 MAX_FRAME_BYTES = 64 << 20  # a Metadata reply of a million partitions
+MAX_GREETING_BYTES = 1 << 20  # what may answer ApiVersions and a login, from whomever it comes
 MAX_IN_FLIGHT = 64  # a hung node must not make us remember its unanswered requests for ever
-_MAX_ADDRESSES = 4
+RENEWAL_SHARE = 0.8  # of a session's lifetime; Kafka's own clients take 0.85 to 0.95
 _LEAST_FRAME_BYTES = 4  # the correlation id
 _HELLO_VERSION = 3  # known since Kafka 2.4; an older node answers in v0
+_PING_VERSION = 0x7FFF  # known to nobody
 _CLIENT_ID = write_string("kafka-self-healing", flexible=False)
 _HEADER = struct.Struct(">hhi")
 
@@ -53,6 +51,12 @@ class KafkaConnection(asyncio.Protocol):
         self.lost: KafkaWireError | None = None  # why it is lost; None while it is open
         self._tls = tls
         self._replied = False
+        self._largest = MAX_GREETING_BYTES
+        self._before_login = False  # more than ApiVersions was asked, and nobody has logged in
+        self._logged_in = False
+        self._renewal: asyncio.TimerHandle | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._held: list[bytes] | None = None  # frames that wait for the end of a new login
         self._buffer = bytearray()
         self._correlation_id = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -94,7 +98,22 @@ class KafkaConnection(asyncio.Protocol):
 
         Raises KafkaWireError when it cannot be sent. The future may be dropped.
         """
-        return self._send(request, self._pick(request, max_version))
+        future = self._send(request, self._pick(request, max_version))
+        self._largest = MAX_FRAME_BYTES
+        self._before_login = not self._logged_in
+        return future
+
+    async def ping(self, *, timeout_s: float) -> None:
+        """Have the node show that it answers, however often, whether or not anybody logged in.
+
+        A listener with SASL takes one ApiVersions before a login and cuts us off at the second;
+        a version that it does not know it answers with error 35 as often as it is asked.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(ApiVersions(), _PING_VERSION)
+        except TimeoutError:
+            raise self._silent("ApiVersions", timeout_s) from None
 
     async def hello(self, *, timeout_s: float) -> ApiVersionsReply:
         """Ask what the peer offers; `connect` has done it once. Ask again after an upgrade."""
@@ -105,10 +124,7 @@ class KafkaConnection(asyncio.Protocol):
                 if reply.error == UNSUPPORTED_VERSION:
                     reply = await self._send(request, 0)
         except TimeoutError:
-            raise KafkaTimedOutError(
-                f"{self.where}: accepted the connection but did not answer ApiVersions within "
-                f"{timeout_s:g} s; the process may hang, or this port is not Kafka"
-            ) from None
+            raise self._silent("ApiVersions", timeout_s) from None
         if reply.error:
             raise KafkaProtocolError(
                 f"{self.where}: ApiVersions answered error {reply.error}; look at the node's log"
@@ -116,12 +132,59 @@ class KafkaConnection(asyncio.Protocol):
         self.apis = dict(reply.apis)
         return reply
 
+    async def log_in(self, login: SaslLogin, host: str, *, timeout_s: float) -> None:
+        """Log in, within `timeout_s` seconds, and from now on again before each session ends.
+
+        `host`: the node's name, of which Kerberos makes its principal. What is sent during a later
+        login waits for its end; when that fails, the connection is lost. Raises KafkaWireError.
+        """
+
+        def ask(request: Request[ReplyT]) -> asyncio.Future[ReplyT]:
+            return self._send(request, self._pick(request, None), urgent=True)
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                lifetime_s = await authenticate(ask, login, host)
+        except TimeoutError:
+            raise self._silent("the login", timeout_s) from None
+        except KafkaWireError as exc:
+            raise (exc if str(exc).startswith(self.where) else exc.at(self.where)) from None
+        self._logged_in = True
+        if lifetime_s is not None and self.lost is None:
+            self._renewal = asyncio.get_running_loop().call_later(
+                lifetime_s * RENEWAL_SHARE, self._begin_renewal, login, host, timeout_s
+            )
+
     async def close(self) -> None:
         """Close at once. Waiting calls end with KafkaClosedError; `on_lost` is not called."""
         self._callbacks.clear()
         self._lose(KafkaClosedError(f"{self.where}: closed by us"))
         if self._transport is not None:
             await asyncio.shield(self._down)
+
+    def _begin_renewal(self, login: SaslLogin, host: str, timeout_s: float) -> None:
+        # Requests under way are answered before the node reads the new login; those that come
+        # while it lasts would be refused, so they are held back.
+        self._held = []
+        self._renewing = asyncio.get_running_loop().create_task(
+            self._renew(login, host, timeout_s), name=f"new login at {self.where}"
+        )
+
+    async def _renew(self, login: SaslLogin, host: str, timeout_s: float) -> None:
+        try:
+            await self.log_in(login, host, timeout_s=timeout_s)
+        except KafkaWireError as exc:
+            self._lose(exc)
+        held, self._held = self._held, None
+        if self.lost is None and self._transport is not None:
+            self._transport.writelines(held or ())
+
+    def _silent(self, about: str, timeout_s: float) -> KafkaTimedOutError:
+        hint = "" if self._replied else ", or this port is not Kafka"
+        return KafkaTimedOutError(
+            f"{self.where}: accepted the connection but did not answer {about} within "
+            f"{timeout_s:g} s; the process may hang{hint}"
+        )
 
     def _pick(self, request: Request[Any], max_version: int | None) -> int:
         api = request.api
@@ -148,7 +211,9 @@ class KafkaConnection(asyncio.Protocol):
             f"{self.where}: offers no {api.name}; its Kafka version or listener does not have it"
         )
 
-    def _send(self, request: Request[ReplyT], version: int) -> asyncio.Future[ReplyT]:
+    def _send(
+        self, request: Request[ReplyT], version: int, *, urgent: bool = False
+    ) -> asyncio.Future[ReplyT]:
         if self.lost is not None:
             raise self.lost.again()
         if len(self._waiting) >= MAX_IN_FLIGHT:
@@ -161,7 +226,11 @@ class KafkaConnection(asyncio.Protocol):
         frame = encode_request(request, version, correlation_id)
         future: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = future, request, version
-        self._transport.write(len(frame).to_bytes(4, "big") + frame)
+        sized = len(frame).to_bytes(4, "big") + frame
+        if self._held is None or urgent:
+            self._transport.write(sized)
+        else:
+            self._held.append(sized)
         return future
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -171,7 +240,10 @@ class KafkaConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
-        self._lose(lost_error(exc, tls=self._tls, replied=self._replied).at(self.where))
+        error = lost_error(
+            exc, tls=self._tls, replied=self._replied, before_login=self._before_login
+        )
+        self._lose(error.at(self.where))
         if not self._down.done():
             self._down.set_result(None)
 
@@ -182,7 +254,7 @@ class KafkaConnection(asyncio.Protocol):
         try:
             while len(buffer) >= 4 and self.lost is None:
                 size = int.from_bytes(buffer[:4], "big")
-                if not _LEAST_FRAME_BYTES <= size <= MAX_FRAME_BYTES:
+                if not _LEAST_FRAME_BYTES <= size <= self._largest:
                     raise not_kafka_error(bytes(buffer[:16]))
                 if len(buffer) < 4 + size:
                     return
@@ -219,6 +291,10 @@ class KafkaConnection(asyncio.Protocol):
             return
         self.lost = error
         self._buffer.clear()
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._renewing is not None and self._renewing is not asyncio.current_task():
+            self._renewing.cancel()
         waiting, self._waiting = self._waiting, {}
         for future, _, _ in waiting.values():
             if not future.done():
@@ -263,86 +339,3 @@ def read_reply(request: Request[ReplyT], version: int, frame: bytes) -> ReplyT:
 def _fail(future: asyncio.Future[Any], error: KafkaWireError) -> None:
     future.set_exception(error)
     future.exception()  # marks it as seen: a dropped future must not make noise
-
-
-async def connect(
-    host: str, port: int, *, ssl: tls.SSLContext | None = None, timeout_s: float
-) -> KafkaConnection:
-    """Connect to `host`:`port` and learn what it offers, within `timeout_s` seconds in all.
-
-    Each address of the name (four at most) is tried, for its share of the time. Raises
-    KafkaWireError.
-    """
-    where = f"{host}:{port}"
-    connection: KafkaConnection | None = None
-    try:
-        async with asyncio.timeout(timeout_s):
-            addresses = await _addresses(host, port)
-            connection = await _open(where, addresses, ssl, timeout_s / len(addresses))
-            await connection.hello(timeout_s=timeout_s)
-    except TimeoutError:
-        if connection is not None:
-            await connection.close()
-            raise KafkaTimedOutError(
-                f"{where}: accepted the connection but did not answer ApiVersions within "
-                f"{timeout_s:g} s; the process may hang, or this port is not Kafka"
-            ) from None
-        raise _no_connection(timeout_s).at(where) from None
-    except KafkaWireError as exc:
-        if connection is None:
-            raise exc.at(where) from None
-        await connection.close()
-        raise
-    except asyncio.CancelledError:
-        if connection is not None:
-            await connection.close()
-        raise
-    return connection
-
-
-def _no_connection(timeout_s: float) -> KafkaTimedOutError:
-    return KafkaTimedOutError(
-        f"no connection within {timeout_s:g} s; is the host up, is a firewall between?"
-    )
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        pass
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError:
-        raise KafkaUnreachableError("no valid host name; correct it") from None
-    except OSError as exc:
-        raise connect_error(exc, tls=False) from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:_MAX_ADDRESSES]
-
-
-async def _open(
-    where: str, addresses: list[str], ssl: tls.SSLContext | None, share_s: float
-) -> KafkaConnection:
-    # One by one and not by asyncio's own loop over addresses: that one hides the errors of several
-    # addresses in a text, and whether a port is refused must not be guessed from a text.
-    errors: list[KafkaWireError] = []
-    host, port = where.rsplit(":", 1)
-    loop = asyncio.get_running_loop()
-    for address in addresses:
-        try:
-            async with asyncio.timeout(share_s):
-                _, connection = await loop.create_connection(
-                    lambda: KafkaConnection(where, tls=ssl is not None),
-                    address,
-                    int(port),
-                    ssl=ssl,
-                    server_hostname=host if ssl is not None else None,
-                )
-                return connection
-        except TimeoutError:
-            errors.append(_no_connection(share_s))
-        except OSError as exc:
-            errors.append(connect_error(exc, tls=ssl is not None))
-    # A refusal says more than a timeout or a missing route: the host is up.
-    raise next((error for error in errors if error.outcome == "refused"), errors[-1])

@@ -10,10 +10,15 @@
         ├── KafkaResetError               reset           the peer or the network cut the connection
         ├── KafkaClosedError              closed          the peer (or we) closed the connection
         ├── KafkaTlsError                 tls             TLS on one side only, or no handshake
+        ├── KafkaAuthenticationError      authentication  the node answers: it refuses our login
         ├── KafkaAuthorisationError       authorisation   the node answers: we may not ask this
         ├── KafkaWrongListenerError       wrong_listener  the node answers: this is another listener
+        ├── KafkaSetupError               protocol        our own files or login cannot be used
         └── KafkaProtocolError            protocol        bytes that are no Kafka, or a broken reply
             └── KafkaUnsupportedError     protocol        the peer lacks the request or its version
+
+The outcomes tls, authentication, authorisation and wrong_listener say that the node lives: only
+what it said itself leads to them, never a connection that was merely cut.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ import ssl
 from typing import ClassVar
 
 from kafka_self_healing.errors import CheckError
+from kafka_self_healing.wire.tls import is_from_peer, tls_reason, wants_tls
 
 UNSUPPORTED_VERSION = 35
 NOT_LEADER_OR_FOLLOWER = 6
@@ -87,6 +93,12 @@ class KafkaTlsError(KafkaWireError):
     kind = "tls"
 
 
+class KafkaAuthenticationError(KafkaWireError):
+    """The node answers, and refuses our login, or wants one."""
+
+    kind = "authentication"
+
+
 class KafkaAuthorisationError(KafkaWireError):
     """The node lives and answers that our user lacks a right."""
 
@@ -97,6 +109,12 @@ class KafkaWrongListenerError(KafkaWireError):
     """The node lives, but this listener (broker or controller) does not serve the request."""
 
     kind = "wrong_listener"
+
+
+class KafkaSetupError(KafkaWireError):
+    """A file, a token or a login of our own cannot be used; it says nothing about the node."""
+
+    kind = "protocol"
 
 
 class KafkaProtocolError(KafkaWireError):
@@ -132,38 +150,54 @@ def raise_for_error(api: str, code: int, message: str | None) -> None:
         )
 
 
-def connect_error(exc: OSError, *, tls: bool) -> KafkaWireError:
-    """Translate what the operating system or TLS said while connecting."""
+def connect_error(exc: OSError) -> KafkaWireError:
+    """Translate what the operating system said while a TCP connection was made."""
     text = exc.strerror or str(exc) or type(exc).__name__
-    if isinstance(exc, ssl.SSLError):  # includes a certificate that does not verify
-        return KafkaTlsError(f"TLS handshake failed: {text}; check certificates and listener")
     if isinstance(exc, ConnectionRefusedError):
         return KafkaRefusedError("connection refused; nobody listens on this port")
     if isinstance(exc, socket.gaierror):
         return KafkaUnreachableError(f"the name does not resolve: {text}; check name and resolver")
     if isinstance(exc, ConnectionError):
-        if tls:
-            return KafkaTlsError(
-                f"cut during the TLS handshake: {text}; is this a plaintext listener?"
-            )
         return KafkaResetError(f"connection cut while it was made: {text}; look at the node")
     if isinstance(exc, TimeoutError):
         return KafkaTimedOutError(f"no connection: {text}; is the host up, is a firewall between?")
     return KafkaUnreachableError(f"cannot connect: {text}; check host, route and firewall")
 
 
-def lost_error(exc: Exception | None, *, tls: bool, replied: bool) -> KafkaWireError:
-    """Translate how an open connection ended. `replied`: the peer had answered at least once."""
+def tls_error(exc: OSError) -> KafkaWireError:
+    """Translate how TLS failed. Only what the peer itself sent is a TLS error."""
+    said = tls_reason(exc)
+    if is_from_peer(exc):
+        return KafkaTlsError(f"TLS: {said}")
+    if isinstance(exc, TimeoutError):
+        return KafkaTimedOutError(f"TLS: {said}")
+    if isinstance(exc, ConnectionError) and exc.errno:
+        return KafkaResetError(f"TLS: {said}")
+    return KafkaClosedError(f"TLS: {said}")
+
+
+def lost_error(
+    exc: Exception | None, *, tls: bool, replied: bool, before_login: bool
+) -> KafkaWireError:
+    """Translate how an open connection ended. `replied`: the peer had answered at least once.
+
+    `before_login`: nobody had logged in, and more than ApiVersions was asked.
+    """
     hint = "look at the node"
-    if tls and not replied:
-        hint = "a client certificate that the broker wants and did not get looks like this"
+    if not replied and tls:
+        hint = (
+            "a client certificate that the node wants and did not get looks like this, "
+            "and so does a process that ends"
+        )
     elif not replied:
         hint = "does this listener want TLS or SASL?"
+    elif before_login:
+        hint = "a listener that wants a login (SASL) does this, and so does a process that ends"
     if exc is None:
         return KafkaClosedError(f"closed by the peer; {hint}")
     text = (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or type(exc).__name__
     if isinstance(exc, ssl.SSLError):
-        return KafkaTlsError(f"TLS failed: {text}; {hint}")
+        return tls_error(exc)
     if isinstance(exc, TimeoutError):
         return KafkaTimedOutError(f"connection timed out: {text}; is the host up?")
     if isinstance(exc, OSError) and exc.errno in _UNREACHABLE:
@@ -173,8 +207,8 @@ def lost_error(exc: Exception | None, *, tls: bool, replied: bool) -> KafkaWireE
 
 def not_kafka_error(head: bytes) -> KafkaWireError:
     """Say what a peer is whose bytes (the first few) are no frame that we accept."""
-    if head[:1] == b"\x15":
-        return KafkaTlsError("answered with a TLS alert; this listener wants TLS")
+    if wants_tls(head):
+        return KafkaTlsError("answered with a TLS alert: this listener wants TLS; set tls")
     if head[:4] == b"HTTP":
         return KafkaProtocolError("answered in HTTP; this port is not Kafka, check the port")
     return KafkaProtocolError(f"answered {head[:16]!r}; no Kafka frame, check the port")

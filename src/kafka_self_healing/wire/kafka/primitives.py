@@ -114,6 +114,12 @@ class Reader:
             raise KafkaProtocolError("text is null where the protocol wants one")
         return text
 
+    def blob(self) -> bytes:
+        """Read bytes that must not be null."""
+        size = self.varint() - 1 if self.flexible else self.int32()
+        start = self.take(size)
+        return self.data[start : start + size]
+
     def count(self, least: int) -> int:
         """Read the number of elements of an array; each takes at least `least` bytes."""
         number = self.varint() - 1 if self.flexible else self.int32()
@@ -127,6 +133,13 @@ class Reader:
         """Read an array of four-byte integers."""
         number = self.count(4)
         return struct.unpack_from(f">{number}i", self.data, self.take(4 * number))
+
+    def nullable_int32s(self) -> tuple[int, ...] | None:
+        """Read a compact array of four-byte integers, or null (flexible versions only)."""
+        if self.position < self.end and self.data[self.position] == 0:
+            self.position += 1
+            return None
+        return self.int32s()
 
     def tags(self) -> dict[int, tuple[int, int]]:
         """Read the tagged fields: tag to (start, end). Empty in versions that are not flexible."""
