@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from kafka_self_healing.model.evidence import HEALER, CheckResult, Fact, Kind, Outcome
+from kafka_self_healing.model.health import UNTROUBLING
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.simulation import readings
-from kafka_self_healing.simulation.world import Node, World
+from kafka_self_healing.simulation.node import Node
+from kafka_self_healing.simulation.world import World
 
 JITTER = 0.1
 LEAST_APART_S = 0.2
@@ -17,6 +19,12 @@ LEAST_APART_S = 0.2
 
 ASKED_S = 0.002
 """From the mind's wish to the look's beginning."""
+
+CERTIFICATES_APART_S = 300.0
+"""Certificates are looked at in a rhythm of their own: they change once in months."""
+
+HEARD = frozenset({Outcome.REFUSED, Outcome.ANSWERED})
+"""Outcomes of a look at something that is not silent."""
 
 MACHINE_KINDS = (Kind.SERVICE, Kind.HOST)
 Deliver = Callable[[list[CheckResult], bool], None]
@@ -56,7 +64,7 @@ class Eyes:
         self.open = True
         self.sights = {id_: Sight() for id_ in world.nodes}
         self.machine_facts = readings.MachineFacts(world)
-        self._round = 0
+        self._round = self._life = 0
         self._cluster_due = 0.0
         self._cluster_token = 0
         self._cluster_asked = -1.0
@@ -86,6 +94,8 @@ class Eyes:
             sight.bad.clear()
             sight.silent = 0
         self._last_outcome.clear()
+        self._life += 1
+        self._look_at_certificates(self._life)
 
     @property
     def troubled(self) -> bool:
@@ -167,7 +177,22 @@ class Eyes:
             if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
                 outcome = Outcome.CLOSED
             answers.append((HEALER, node.id, kind, outcome, fact))
+        if Kind.LOG in node.config.kinds and not node.alive:
+            answers.append((HEALER, node.id, Kind.LOG, *readings.log(node)))
         self._send(answers, timeout)
+
+    def _look_at_certificates(self, life: int) -> None:
+        if life != self._life:
+            return
+        answers = [
+            (HEALER, node.id, Kind.CERTIFICATE, *readings.certificate(self.world, node))
+            for node in self.world.nodes.values()
+            if Kind.CERTIFICATE in node.config.kinds
+        ]
+        if self.open and answers:
+            self._send(answers, self.policy.timeout_s)
+        if answers:
+            self.world.agenda.after(CERTIFICATES_APART_S, self._look_at_certificates, life)
 
     def _look_at_cluster(self, *, suspected: bool, asked: bool = False) -> None:
         timeout = self.policy.suspect_timeout_s if suspected else self.policy.timeout_s
@@ -175,7 +200,7 @@ class Eyes:
         for node in self._witnesses():
             outcome, fact = readings.peers(self.world, node)
             answers.append((node.id, self._names, Kind.PEERS, outcome, fact))
-        for node in self.world.voters:
+        for node in self.world.keepers:
             sight = self.sights[node.id]
             silent = sight.silent >= self.policy.silent_looks
             if silent and not asked and self.world.now + 1e-9 < sight.next_knock:
@@ -240,12 +265,14 @@ class Eyes:
     def _note(self, id_: str, result: CheckResult) -> bool:
         """Remember for the rhythm whether the node looks sick; look closer as soon as it does."""
         sight, kind = self.sights[id_], result.kind
+        if kind in UNTROUBLING:
+            return False
         good = readings.looks_good(result)
         if kind is Kind.SERVICE and result.outcome is Outcome.ANSWERED:
             sight.service_look = max(sight.service_look, result.started)
         news = False
         if kind is Kind.PROTOCOL:
-            quiet = not good and result.outcome is not Outcome.REFUSED
+            quiet = not good and result.outcome not in HEARD
             sight.silent = sight.silent + 1 if quiet else 0
             news = quiet and sight.silent <= self.policy.silent_looks
         if good:

@@ -209,6 +209,14 @@ class NotCommissioned:
     at_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateExpires:
+    """The node's certificate is valid until then; a process started later exits by itself."""
+
+    at_s: float
+    target: str
+
+
 Fault = (
     Crash
     | Hang
@@ -232,4 +240,5 @@ Fault = (
     | HealerCrash
     | Clumsy
     | NotCommissioned
+    | CertificateExpires
 )

@@ -14,7 +14,8 @@ from kafka_self_healing.model.recovery import (
     StepReport,
     StopStyle,
 )
-from kafka_self_healing.simulation.world import Node, World
+from kafka_self_healing.simulation.node import Node
+from kafka_self_healing.simulation.world import World
 
 Report = Callable[[int, StepReport | RecoveryResult], None]
 
@@ -113,7 +114,7 @@ class Hands:
         if act.ended is not None:
             return
         node = self._node(act)
-        started = self.world.start(node)
+        started = self.world.start(node, ours=True)
         done = started or (node.alive and not node.by_hand)
         self._say(act, StepReport(act.request.id, "start", ended=True))
         outcome = ActOutcome.DONE if done else ActOutcome.FAILED

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.evidence import Family, Kind
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
-from kafka_self_healing.simulation.world import Node, Phase, World
+from kafka_self_healing.simulation.node import Node, Phase
+from kafka_self_healing.simulation.world import World
 
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
@@ -46,11 +47,14 @@ class Harm:
         self.tally = Tally()
         self._broken = broken
         self._lost_data = 0
+        self.excused: set[str] = set()
+        """Nodes whose latest act a person approved."""
 
     def judge(self, request: RecoveryRequest, latch: str, *, approved: bool) -> None:
         """Judge one act at its beginning."""
         self.tally.acts += 1
         node = self.world.nodes[request.node]
+        (self.excused.add if approved else self.excused.discard)(node.id)
         restart = request.act_class is not ActClass.START
         self._ours_to_break(request, node)
         if restart:
@@ -92,11 +96,21 @@ class Harm:
             self._blame("I3", text, node.since.get("storage_missing"))
         if not node.alive:
             self._dead_for(request, node)
-        if not node.config.is_voter:
+        if not node.config.is_keeper:
             self._start_broker(request)
         stale = self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
         if stale:
             self._blame("I2", f"{request.id} would make a stale copy of {stale} its leader")
+
+    def refused(self, node: Node) -> None:
+        """A broker has died of its old registration: by an act of ours, or by somebody else."""
+        if not node.ours or node.id in self.excused:
+            return
+        if node.lie is Family.THEIRS:  # the others did not list it: nobody could know
+            self.tally.needless += 1
+            return
+        self.tally.harmful += 1
+        self._broken("registration", f"the start of node {node.id} died of NodeExists")
 
     def _dead_for(self, request: RecoveryRequest, node: Node) -> None:
         dead_s = self.world.now - node.ended_at
@@ -107,13 +121,12 @@ class Harm:
 
     def _start_broker(self, request: RecoveryRequest) -> None:
         leaderless = self.world.leaderless_since
-        if leaderless is not None and self.world.now - leaderless > 20.0:
-            dead = sum(not v.alive for v in self.world.voters)
-            if len(self.world.voters) - dead < self.world.majority:
-                self.tally.needless += 1
-                text = f"{request.id}: a broker is started while the quorum is lost"
-                self._blame("I2", text, leaderless)
-        for voter in self.world.voters:
+        unable = self.world.able < self.world.majority
+        if unable and leaderless is not None and self.world.now - leaderless > 20.0:
+            self.tally.needless += 1
+            text = f"{request.id}: a broker is started while the quorum is lost"
+            self._blame("I2", text, leaderless)
+        for voter in self.world.keepers:
             free = not (voter.masked or voter.stop_requested or voter.dark or voter.job)
             free = free and not voter.host_lock and not voter.storage_missing and voter.lie is None
             free = free and voter.id not in self.world.excused
@@ -130,14 +143,19 @@ class Harm:
             self._blame("I3", f"{request.id}: a restart of a process that is not hung")
         elif node.frozen and world.counted(node):
             self._blame("I3", f"{request.id}: the others have not dropped node {node.id}")
-        if not out and node.config.is_voter:
-            healthy = sum(v.votes for v in world.voters if v is not node)
+        if not out and node.config.is_keeper:
+            healthy = sum(v.votes for v in world.keepers if v is not node)
             if healthy < world.majority:
-                self._blame("I2", f"{request.id} leaves {healthy} of {len(world.voters)} voters")
+                self._blame("I2", f"{request.id} leaves {healthy} of {len(world.keepers)} keepers")
+        if not node.config.is_keeper and world.leader is None:
+            text = f"{request.id}: a broker is restarted while the quorum is lost"
+            self._blame("I2", text, world.leaderless_since)
         if not out and node.config.is_broker:
             hurt = world.replicas.hurt_by_losing(node.id, lambda id_: world.nodes[id_].serves)
             if hurt:
                 self._blame("I2", f"{request.id} takes {', '.join(hurt[:3])} under min ISR")
+        if node.not_after is not None and world.now >= node.not_after and not approved:
+            self._blame("certificate", f"{request.id}: its certificate has expired", node.not_after)
         if not approved:
             self._restart_moment(request, node, latch)
 
@@ -167,7 +185,7 @@ class Harm:
     def _sick_bystander(self, node: Node, target: Node) -> bool:
         """Whether another member of one of the target's groups is sick."""
         mine, theirs = target.config, node.config
-        together = (mine.is_broker and theirs.is_broker) or (mine.is_voter and theirs.is_voter)
+        together = (mine.is_broker and theirs.is_broker) or (mine.is_keeper and theirs.is_keeper)
         if node is target or not together:
             return False
         if node.id in self.world.excused or not node.commissioned:

@@ -5,9 +5,8 @@ It knows the world, the events and some numbers of the policy; it never asks the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from kafka_self_healing.model.control import Order, Switch
 from kafka_self_healing.model.decision import Answer
@@ -23,11 +22,12 @@ from kafka_self_healing.model.event import (
     RequestChanged,
     Told,
 )
-from kafka_self_healing.model.incident import EXPECTED, Condition, Incident
+from kafka_self_healing.model.incident import EXPECTED, Condition
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.harm import Harm, Tally
+from kafka_self_healing.simulation.record import Record, Violation
 from kafka_self_healing.simulation.world import World
 
 ENDED = frozenset({RequestState.HEALED, RequestState.FAILED, RequestState.ABORTED})
@@ -40,32 +40,6 @@ FRESH_S = 5.0
 
 SETTLED_S = 200.0
 """Liveness: how long after the last change of a node its incident may still be open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One broken invariant."""
-
-    code: str
-    at_s: float
-    text: str
-
-
-@dataclass(slots=True)
-class Record:
-    """What the journal says so far, read without the mind."""
-
-    incidents: dict[str, Incident] = field(default_factory=dict)
-    requests: dict[str, RecoveryRequest] = field(default_factory=dict)
-    state_seen: dict[str, float] = field(default_factory=dict)
-    answers: dict[str, Decided] = field(default_factory=dict)
-    told: dict[str, list[float]] = field(default_factory=dict)
-    ended: Counter[str] = field(default_factory=Counter)
-    results: Counter[str] = field(default_factory=Counter)
-    switches: list[Switch] = field(default_factory=list)
-    approved: set[str] = field(default_factory=set)
-    acknowledged: dict[str, float] = field(default_factory=dict)
-    latch: str = ""
 
 
 class Judge:
@@ -208,11 +182,16 @@ class Judge:
         if now - self.blind_since < self.policy.warm_floor_s - 0.1:
             text = f"{request.id} only {now - self.blind_since:.1f} s after looking began"
             self._broken("I4", text)
-        if now - self.stepped_at < 2 * self.policy.interval_s * 0.9 - 1.5:
+        if now - self.stepped_at < 2 * self._pace_s() * 0.9 - 1.5:
             self._broken("I4", f"{request.id} right after the clock was set")
         known = self.record.requests.get(request.id)
         if known is None or known.state is not RequestState.EXECUTING:
             self._broken("I6", f"{request.id} has no intent in the journal")
+
+    def _pace_s(self) -> float:
+        """How far rounds are apart: where every node looks sick, all are looked at more often."""
+        hurry = all(sight.bad for sight in self.eyes.sights.values())
+        return self.policy.suspect_interval_s if hurry else self.policy.interval_s
 
     def _seen(self, request: RecoveryRequest) -> None:
         """A look at the machine that began after the proposal must have come back."""
@@ -364,12 +343,14 @@ class Judge:
                 self._broken("liveness", f"{request.id} is proposed for {age:.0f} s")
 
     def _closed(self, node: str) -> None:
-        since = self.world.now - self.world.nodes[node].snapshots[-1].at
+        now = self.world.now
+        since = now - self.world.nodes[node].snapshots[-1].at
         if since <= self.policy.stall_s and not self._has_witness(node):
             return  # nobody can say that it is counted in; a person is told after the stall
         for incident in self.record.incidents.values():
             mine = incident.subject == node and incident.condition is not Condition.FLAPPING
-            if mine and since > SETTLED_S:
+            old = now - incident.opened.mono_s > OPEN_INCIDENT_S  # a lost look may have opened it
+            if mine and old and since > SETTLED_S:
                 text = f"{incident.condition} of {node} is still open, {since:.0f} s after all"
                 self._broken("liveness", text)
 

@@ -11,11 +11,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kafka_self_healing.healing import assessment, diagnosis, guards, planning
+from kafka_self_healing.healing import assessment, diagnosis, ensemble, guards, planning
 from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.control import Order
-from kafka_self_healing.model.evidence import Family, Kind
+from kafka_self_healing.model.evidence import Family, Kind, ProtocolFact
+from kafka_self_healing.model.health import Track
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Budget, Mode, Policy
@@ -25,6 +26,7 @@ from kafka_self_healing.simulation.scenarios import ALL_KINDS, Scenario, Shape
 
 APART = Shape(combined=0, controllers=3, brokers=3)
 WIDE = Shape(combined=0, controllers=3, brokers=6)
+ZOOKEEPER = Shape(combined=0, brokers=3, members=3, session_s=18.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,27 @@ def _open_requests_ignored() -> Any:
     return _set(planning, "_draft", drafted)
 
 
+def _ruok_believed() -> Any:
+    """Take a member's imok for a sign that it serves."""
+    read = ensemble.own_word
+
+    def believed(protocol: Track | None) -> tuple[bool | None, bool | None] | None:
+        fact = protocol.result.fact if protocol is not None else None
+        imok = isinstance(fact, ProtocolFact) and fact.ruok is True
+        return (True, True) if imok else read(protocol)
+
+    return _set(assessment, "own_word", believed)
+
+
 WEAKENINGS: dict[str, Callable[[], Any]] = {
     "hung before the drop": _hung_rule,
     "gone by one family": _half_proven,
     "ages of facts ignored": _ages_ignored,
+    "ruok is believed": _ruok_believed,
     "open requests ignored": _open_requests_ignored,
     "one family suffices": lambda: without("two_families"),
+    "a registration stands in no way": lambda: without("registration_released"),
+    "bystanders are not asked": lambda: without("others_are_well"),
     "no look after the proposal": lambda: without("still_true"),
 }
 
@@ -170,6 +187,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("restart_spacing", "I5", f.Hang(100, "1"), f.Hang(200, "2")),
     _guard("no_foreign_work", "I4", f.ForeignWork(50, "1", "job"), f.Crash(60, "1")),
     _guard("data_dirs_present", "I3", f.StorageMissing(50, "1"), f.Crash(60, "1")),
+    _guard("registration_released", "registration", f.Crash(60, "1"), shape=ZOOKEEPER),
     _guard(
         "start_order", "I2", f.Says(50, Order.MAINTENANCE), f.Crash(60, "2"), f.Crash(60, "3"),
         f.Crash(85, "1"), f.Says(100, Order.MAINTENANCE, "1"), f.Says(101, Order.MAINTENANCE_END),
@@ -186,6 +204,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard(
         "replicas_are_safe", "I2", f.Says(50, Order.MAINTENANCE, "3"), f.Crash(55, "3"),
         f.Lie(130, "1", Family.OURS, 100), shape=replace(APART, brokers=4), weaken=EARLY,
+    ),
+    _guard(
+        "certificates_are_valid", "certificate", f.CertificateExpires(50, "1"), f.Hang(100, "1"),
+        shape=replace(APART, tls=True),
     ),
     _guard("others_are_well", "others", f.OperatorStop(50, "2"), f.Hang(100, "1"), shape=WIDE),
     _guard(
@@ -205,6 +227,29 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _guard("attempts_left", "I5", f.Crash(60, "1", 0.0, 5.0)),
     _guard("still_true", "I4", f.BadWeather(50, 100, 0.0, 2.9), f.Crash(60, "1")),
+    _at(
+        "a broker is started while the ensemble is lost", "quorum_is_present", "I2",
+        f.Says(50, Order.MAINTENANCE, "1"), f.Crash(55, "1"), f.Says(80, Order.MAINTENANCE, "200"),
+        f.Says(80, Order.MAINTENANCE, "201"), f.QuorumLoss(90, ("200", "201")),
+        f.Says(130, Order.MAINTENANCE_END, "1"), shape=ZOOKEEPER,
+        weaken=("a registration stands in no way",),
+    ),
+    _at(
+        "ruok is believed", "", "I2", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(55, "1"),
+        f.Says(80, Order.MAINTENANCE, "201"), f.Crash(90, "201"), f.Isolate(95, "200", 200),
+        f.Says(150, Order.MAINTENANCE_END, "1"), shape=ZOOKEEPER, removes=("ruok is believed",),
+        weaken=("a registration stands in no way",),
+    ),
+    _at(
+        "an ensemble is left without a majority", "quorum_is_safe", "I2",
+        f.Says(50, Order.MAINTENANCE, "202"), f.Crash(55, "202"),
+        f.Lie(90, "201", Family.OURS, 200), shape=ZOOKEEPER,
+        weaken=(*EARLY, "bystanders are not asked"),
+    ),
+    _at(
+        "a hung member is restarted before the drop", "", "I3", f.Hang(100, "202"), removes=EARLY,
+        shape=ZOOKEEPER,
+    ),
     _at(
         "a node is gone after one look", "", "hasty", f.Crash(60, "1"),
         mutant_policy=Policy(gone_looks=1, gone_apart_s=0.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kafka_self_healing.model.evidence import (
+    CertificateFact,
     CheckResult,
     DataDirFact,
     Fact,
@@ -10,13 +11,17 @@ from kafka_self_healing.model.evidence import (
     HostFact,
     JvmFact,
     Kind,
+    ListenerCertificate,
+    LogFact,
     Outcome,
     ProtocolFact,
     QuorumFact,
     ServiceFact,
     VoterFact,
 )
-from kafka_self_healing.simulation.world import Node, Phase, World
+from kafka_self_healing.simulation.node import Node, Phase
+from kafka_self_healing.simulation.world import World
+from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
 
 ORDER = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST)
 Reading = tuple[Outcome, Fact | None]
@@ -42,6 +47,8 @@ _HOST_OK = _host(True, True, True)
 _HOST_BARE = _host(True, False, False)
 _HOST_SHUT = _host(False, True, True)
 _NOT_LEADER = QuorumFact()
+_IDLE = ProtocolFact(ruok=True, serving=False)  # ruok is answered by a member that serves nobody
+DAY_S = 86400.0
 SEGMENTS_A_SECOND = 200
 
 
@@ -50,6 +57,8 @@ def looks_good(result: CheckResult) -> bool:
     if result.outcome is not Outcome.ANSWERED:
         return False
     fact = result.fact
+    if isinstance(fact, ProtocolFact):
+        return fact.serving is not False
     return not isinstance(fact, ServiceFact) or fact.active == "active"
 
 
@@ -118,12 +127,52 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
         return Outcome.TIMED_OUT, None  # a filter that drops pings and the data port
     if kind is Kind.JVM:
         return _jvm(world, node)
-    door = node.phase in _OPEN_PHASES if node.config.is_broker else node.controller_up
+    door = node.phase in _OPEN_PHASES if node.config.is_broker else node.keeper_up
     if not door:
         return Outcome.REFUSED, None
     if kind is Kind.LISTENER:
         return Outcome.ANSWERED, None
-    return (Outcome.TIMED_OUT, None) if node.frozen else (Outcome.ANSWERED, _ALIVE)
+    if node.frozen:
+        return Outcome.TIMED_OUT, None
+    if node.config.is_member:
+        return Outcome.ANSWERED, _member(world, node)
+    return Outcome.ANSWERED, _ALIVE
+
+
+def _member(world: World, node: Node) -> ProtocolFact:
+    assert isinstance(world, ZooKeeperWorld)
+    mode = world.mode(node)
+    if mode is None:
+        return _IDLE
+    return ProtocolFact(ruok=True, mode=mode, serving=True, synced=_synced(world, node, mode))
+
+
+def _synced(world: ZooKeeperWorld, node: Node, mode: str) -> int | None:
+    if mode != "leader":
+        return None
+    return sum(
+        world.synced(member) and member.lie is not Family.THEIRS
+        for member in world.keepers
+        if member is not node
+    )
+
+
+def log(node: Node) -> Reading:
+    """Return the last lines of a node's log."""
+    if node.dark:
+        return Outcome.TIMED_OUT, None
+    return Outcome.ANSWERED, LogFact((node.last_words,) if node.last_words else ())
+
+
+def certificate(world: World, node: Node) -> Reading:
+    """Return the certificate that a node serves; one that hangs shows none."""
+    if node.dark or node.frozen or node.lie is Family.OURS:
+        return Outcome.TIMED_OUT, None
+    if not node.alive:
+        return Outcome.REFUSED, None
+    days = None if node.not_after is None else (node.not_after - world.now) / DAY_S
+    one = ListenerCertificate("its own", "", days_left=days, problem="")
+    return Outcome.ANSWERED, CertificateFact((one,))
 
 
 def _jvm(world: World, node: Node) -> Reading:
@@ -155,15 +204,17 @@ def quorum(world: World, node: Node) -> Reading:
     shut = node.lie is Family.OURS and not node.config.is_broker
     if node.dark or node.frozen or shut:  # of a combined node only the data port is shut
         return Outcome.TIMED_OUT, None
-    if not node.controller_up:
+    if not node.keeper_up:
         return Outcome.REFUSED, None
+    if isinstance(world, ZooKeeperWorld):
+        return Outcome.ANSWERED, _ensemble(world, node)
     if world.leader != node.id:
         return Outcome.ANSWERED, _NOT_LEADER
     now = world.now
     fetch_ms = int(world.cluster.fetch_timeout_s * 1000)
     now_ms = 1_000_000_000 + int(now * 1000)
     voters = []
-    for voter in world.voters:
+    for voter in world.keepers:
         if voter.id == node.id:
             last = now_ms
         elif voter.votes and voter.lie is not Family.THEIRS:
@@ -174,3 +225,12 @@ def quorum(world: World, node: Node) -> Reading:
             last = -1
         voters.append(VoterFact(voter.id, last, last))
     return Outcome.ANSWERED, QuorumFact(node.id, world.epoch, fetch_ms, now_ms, tuple(voters), ())
+
+
+def _ensemble(world: ZooKeeperWorld, node: Node) -> QuorumFact:
+    """Return what a member says of its ensemble."""
+    mode = world.mode(node)
+    if mode is None:
+        return _NOT_LEADER
+    leader = node.id if mode == "leader" else None
+    return QuorumFact(leader, mode=mode, synced=_synced(world, node, mode))

@@ -41,6 +41,8 @@ class Replicas:
         self.registered: set[str] = set()
         self.lost_data = 0
         self.reassigning = False
+        self.controller: str | None = None
+        """The active controller, where the metadata tell it: in ZooKeeper mode."""
         self._brokers = brokers
         self._facts: dict[frozenset[str], PeersFact] = {}
 
@@ -113,7 +115,7 @@ class Replicas:
                 )
                 for topic in self.topics
             )
-            known = self._facts[hidden] = PeersFact(listed=listed, fenced=(), topics=topics)
+            known = self._facts[hidden] = PeersFact(listed, (), self.controller, topics)
         return known
 
     def in_sync(self, broker: str) -> bool:

@@ -9,20 +9,24 @@ from random import Random
 
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.model.event import Decided, IncidentChanged, RequestChanged
+from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.agenda import Agenda
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.harm import Tally
-from kafka_self_healing.simulation.invariants import Judge, Violation
+from kafka_self_healing.simulation.invariants import Judge
+from kafka_self_healing.simulation.kraft import KraftWorld
+from kafka_self_healing.simulation.record import Violation
 from kafka_self_healing.simulation.replicas import Replicas
 from kafka_self_healing.simulation.scenarios import Scenario, cluster_of, draw, topics_of
 from kafka_self_healing.simulation.shell import Shell
 from kafka_self_healing.simulation.striking import Stage
-from kafka_self_healing.simulation.world import World
+from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
 
 WATCH_S = 10.0
+YEAR_S = 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,15 @@ def _set_up(scenario: Scenario, policy: Policy) -> Stage:
     missing = {f.target for f in scenario.faults if isinstance(f, faults.NotCommissioned)}
     brokers = tuple(id_ for id_ in cluster.brokers if id_ not in missing)
     replicas = Replicas(topics_of(scenario.shape, brokers), cluster.brokers)
-    world = World(cluster, replicas, agenda, rng)
+    kraft = cluster.mode is ClusterMode.KRAFT
+    world = (KraftWorld if kraft else ZooKeeperWorld)(cluster, replicas, agenda, rng)
     for id_ in missing:
         world.nodes[id_].commissioned = False
+    ends = {f.target: f.at_s for f in scenario.faults if isinstance(f, faults.CertificateExpires)}
     for node in world.nodes.values():
         node.boot_s = rng.uniform(1.3, 4.0)
+        if scenario.shape.tls:
+            node.not_after = ends.get(node.id, YEAR_S)
     world.begin()
     judge = Judge(world, policy)
     shell = Shell(world, policy, judge)
@@ -109,6 +117,8 @@ def _set_up(scenario: Scenario, policy: Policy) -> Stage:
     hands = Hands(world, rng, shell.report)
     eyes.weather.loss = scenario.loss
     shell.eyes, shell.hands, judge.eyes = eyes, hands, eyes
+    if isinstance(world, ZooKeeperWorld):
+        world.on_refused = judge.harm.refused
     return Stage(world, eyes, hands, shell, judge)
 
 

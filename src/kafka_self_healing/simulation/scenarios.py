@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
+from kafka_self_healing.model.access import ListenerAccess, TlsConfig, ZooKeeperAccess
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.evidence import Family, Kind
-from kafka_self_healing.model.node import Cluster, NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig, Role
 from kafka_self_healing.model.policy import Mode
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.replicas import Partition, Topic
 
 ALL_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
+NOT_OF_MEMBERS = frozenset({Kind.JVM, Kind.LOG})
+"""What is not asked of an ensemble member here."""
+
 FIRST_FAULT_S = 45.0
 CALM_AT_THE_END_S = 300.0
 NAME = "sim"
@@ -23,13 +27,16 @@ NAME = "sim"
 class Shape:
     """How many nodes of which role, what is watched, and what the topics are like.
 
-    `combined` nodes are broker and voter. `rf`, `min_isr` of ordinary topics; `unclean` adds one
-    that may elect a stale leader.
+    `combined` nodes are broker and voter. With `members` it is a cluster in ZooKeeper mode. `tls`:
+    all listeners, with a certificate for each node. `rf`, `min_isr` of ordinary topics; `unclean`
+    adds one that may elect a stale leader.
     """
 
     combined: int = 3
     controllers: int = 0
     brokers: int = 0
+    members: int = 0
+    tls: bool = False
     session_s: float = 9.0
     kinds: frozenset[Kind] = ALL_KINDS
     rf: int = 3
@@ -52,19 +59,31 @@ class Scenario:
 
 
 def cluster_of(shape: Shape) -> Cluster:
-    """Return the inventory: controllers c1…, combined nodes and brokers 1…"""
+    """Return the inventory: controllers 100…, members 200…, combined nodes and brokers 1…"""
     nodes: dict[str, NodeConfig] = {}
+    extra = frozenset({Kind.CERTIFICATE}) if shape.tls else frozenset[Kind]()
+    kinds = shape.kinds | extra | (frozenset({Kind.LOG}) if shape.members else frozenset())
+    door = ListenerAccess(tls=TlsConfig()) if shape.tls else ListenerAccess()
+    members_door = ZooKeeperAccess(tls=TlsConfig()) if shape.tls else ZooKeeperAccess()
     for i in range(shape.controllers):
         id_ = f"{100 + i}"
+        role = frozenset({Role.CONTROLLER})
+        nodes[id_] = NodeConfig(id_, role, controller_port=9093, controller=door, kinds=kinds)
+    for i in range(shape.members):
+        id_, role = f"{200 + i}", frozenset({Role.ENSEMBLE})
         nodes[id_] = NodeConfig(
-            id_, frozenset({Role.CONTROLLER}), controller_port=9093, kinds=shape.kinds
+            id_, role, zookeeper_port=2181, zookeeper=members_door, kinds=kinds - NOT_OF_MEMBERS
         )
     roles = frozenset({Role.BROKER, Role.CONTROLLER})
     for i in range(shape.combined + shape.brokers):
         mine = roles if i < shape.combined else frozenset({Role.BROKER})
         id_ = f"{i + 1}"
-        nodes[id_] = NodeConfig(id_, mine, kafka_port=9092, controller_port=9093, kinds=shape.kinds)
-    return Cluster(NAME, nodes=nodes, session_timeout_s=shape.session_s)
+        nodes[id_] = NodeConfig(
+            id_, mine, kafka_port=9092, controller_port=9093, kafka=door, controller=door,
+            kinds=kinds,
+        )  # fmt: skip
+    mode = ClusterMode.ZOOKEEPER if shape.members else ClusterMode.KRAFT
+    return Cluster(NAME, mode, nodes=nodes, session_timeout_s=shape.session_s)
 
 
 def topics_of(shape: Shape, brokers: tuple[str, ...]) -> list[Topic]:
@@ -80,18 +99,26 @@ def topics_of(shape: Shape, brokers: tuple[str, ...]) -> list[Topic]:
     return topics
 
 
-def draw(seed: int, horizon_s: float = 600.0) -> Scenario:
-    """Draw a scenario. The last minutes are free of new faults, so that all can settle."""
-    rng = Random(seed)
+def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenario:
+    """Draw a scenario. The last minutes are free of new faults, so that all can settle.
+
+    `plain`: in KRaft without TLS, whatever the seed would have drawn.
+    """
+    rng, side = Random(seed), Random(f"side {seed}")
     shape = _shape(rng)
+    shape = shape if plain else _side_shape(side, shape)
     cluster = cluster_of(shape)
     names = tuple(cluster.nodes)
-    source = Draw(rng, names, cluster.voters)
+    source = Draw(rng, names, cluster.keepers)
     count = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
     end = max(FIRST_FAULT_S, horizon_s - CALM_AT_THE_END_S)
     draft: list[faults.Fault] = []
     if count and rng.random() < 0.06 and len(names) > 3:
         draft.append(faults.NotCommissioned(names[-1]))
+    if shape.tls and side.random() < 0.5:
+        draft.append(
+            faults.CertificateExpires(round(side.uniform(0.0, end), 2), side.choice(names))
+        )
     for _ in range(count):
         at = round(rng.uniform(FIRST_FAULT_S if rng.random() < 0.95 else 0.5, end), 2)
         draft.extend(_fault(source, at))
@@ -126,13 +153,27 @@ def _shape(rng: Random) -> Shape:
     )
 
 
+def _side_shape(rng: Random, shape: Shape) -> Shape:
+    """Make a third of the shapes ZooKeeper clusters, and a fourth secured."""
+    if rng.random() < 0.33:
+        shape = replace(
+            shape,
+            combined=0,
+            controllers=0,
+            brokers=rng.choice((3, 3, 4)),
+            members=rng.choice((3, 3, 3, 5)),
+            session_s=rng.choice((18.0, 18.0, 6.0)),
+        )
+    return replace(shape, tls=rng.random() < 0.25)
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What the makers of faults draw from."""
+    """What the makers of faults draw from. `keepers`: who keeps the metadata."""
 
     rng: Random
     names: tuple[str, ...]
-    voters: tuple[str, ...]
+    keepers: tuple[str, ...]
 
 
 Maker = Callable[[Draw, float], list[faults.Fault]]
@@ -210,10 +251,10 @@ def _sight(draw: Draw, at: float) -> list[faults.Fault]:
 
 def _cluster(draw: Draw, at: float) -> list[faults.Fault]:
     rng, names = draw.rng, draw.names
-    voters = draw.voters
+    keepers = draw.keepers
     pick = rng.random()
     if pick < 0.5:
-        return [faults.QuorumLoss(at, tuple(rng.sample(voters, len(voters) // 2 + 1)))]
+        return [faults.QuorumLoss(at, tuple(rng.sample(keepers, len(keepers) // 2 + 1)))]
     if pick < 0.75:
         return [faults.Isolate(at, rng.choice(names), rng.uniform(10.0, 90.0))]
     return [faults.PowerCut(at, rng.choice(names), rng.uniform(20.0, 100.0))]

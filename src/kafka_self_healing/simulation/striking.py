@@ -9,8 +9,9 @@ from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Grip, Hands
 from kafka_self_healing.simulation.invariants import Judge
+from kafka_self_healing.simulation.node import Node
 from kafka_self_healing.simulation.shell import Shell
-from kafka_self_healing.simulation.world import Node, World
+from kafka_self_healing.simulation.world import World
 
 CLOCK_FROZEN_STEP_S = 60.0
 GAP_S = 30.0
@@ -83,6 +84,8 @@ class Stage:
                 node.lie = fault.family
                 world.touch(node)
                 self._later(fault.for_s, node, "lie", None)
+            case faults.CertificateExpires():
+                pass  # it was known from the beginning: `runner` has set it
             case faults.StorageMissing():
                 self._set(node, "storage_missing", value=True)
             case faults.ForeignWork():
@@ -97,6 +100,7 @@ class Stage:
             case faults.OperatorStop():
                 world.stop(node, requested=True)
                 node.masked = fault.then_masks
+                world.touch(node)
                 if fault.started_again_after_s is not None:
                     world.agenda.after(fault.started_again_after_s, self._start, node)
             case faults.Terminate():

@@ -13,9 +13,10 @@ from kafka_self_healing.healing.assessment import (
 )
 from kafka_self_healing.healing.diagnosis.process import dropped_words
 from kafka_self_healing.healing.diagnosis.words import look_words
+from kafka_self_healing.healing.ensemble import own_word
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.view import ASIDE
-from kafka_self_healing.model.evidence import MISCONFIGURED, Kind, Outcome, ProtocolFact
+from kafka_self_healing.model.evidence import MISCONFIGURED, Kind, ProtocolFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.policy import Policy
 
@@ -76,9 +77,8 @@ def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
 
 def _says_no_mode(node: Standing, view: ClusterView) -> Diagnosis | None:
     """A member answers, but not in what mode: ruok alone proves nothing."""
-    track = view.view.track(node.id, Kind.PROTOCOL)
-    answered = track is not None and track.result.outcome is Outcome.ANSWERED
-    if not node.config.is_member or node.serves is not None or not answered or track is None:
+    track = view.view.track(node.id, Kind.PROTOCOL) if node.config.is_member else None
+    if track is None or own_word(track) != (None, None):
         return None
     fact = track.result.fact
     refused = fact.refused if isinstance(fact, ProtocolFact) else None
