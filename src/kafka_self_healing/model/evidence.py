@@ -281,9 +281,13 @@ class ListenerCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFact:
-    """The certificates of all TLS listeners of a node that are configured."""
+    """The certificates of all TLS listeners of a node that are configured.
+
+    `own`: those of our own files that we show to them; the node's health does not hang on them.
+    """
 
     listeners: tuple[ListenerCertificate, ...] | None = None
+    own: tuple[ListenerCertificate, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ FACTS: dict[str, dict[str, Any]] = {
                 "not_after": 9.5, "days_left": 30, "problem": "",
             }
         ],
+        "own": [{"listener": "our own", "address": "/etc/healer.pem"}],
     },
     "CANARY": {"topic": "canary", "partition": 0, "produce_ms": 3, "consume_ms": 2.5},
     "CUSTOM": {
