@@ -26,6 +26,7 @@ from kafka_self_healing.wire.tls import TlsContext, load, tls_reason
 
 _NO_MECHANISM: Final = "?"  # none that exists, so that no login begins
 _PLAIN_LIMIT_S: Final = 1.0
+_SHARE: Final = 0.98  # of the time left: who tries an address can say how far it got
 
 
 async def connect(
@@ -47,11 +48,12 @@ async def connect(
     where = f"{host}:{port}"
     made: KafkaConnection | None = None
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s) as limit:
             context = None if tls is None else await _context(tls)
             addresses = await _addresses(host, port)
             secured = None if context is None else (context, server_name or host)
-            made = await _open(where, addresses, port, secured, timeout_s / len(addresses))
+            share_s = _SHARE * _left_s(limit) / len(addresses)
+            made = await _open(where, addresses, port, secured, share_s)
             if greet:
                 await made.hello(timeout_s=timeout_s)
                 if sasl is not None:
@@ -96,6 +98,12 @@ async def login_wanted(
     return KafkaAuthenticationError(
         f"{host}:{port}: this listener wants a login (it takes {offered}); set sasl"
     )
+
+
+def _left_s(limit: asyncio.Timeout) -> float:
+    ends = limit.when()
+    assert ends is not None
+    return max(0.0, ends - asyncio.get_running_loop().time())
 
 
 async def _context(tls: TlsContext) -> ssl.SSLContext:
