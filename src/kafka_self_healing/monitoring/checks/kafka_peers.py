@@ -9,7 +9,8 @@ from typing import Final
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.model.evidence import PartitionFact, PeersFact, TopicFact
 from kafka_self_healing.model.node import NodeConfig
-from kafka_self_healing.monitoring.checks.kafka_connections import Connections
+from kafka_self_healing.monitoring.access import Access
+from kafka_self_healing.monitoring.checks.kafka_connections import Connections, Door
 from kafka_self_healing.wire.kafka import (
     ClusterReply,
     DescribeCluster,
@@ -43,9 +44,9 @@ class _Settings:
 class PeersReader:
     """Asks brokers as witnesses."""
 
-    def __init__(self) -> None:
-        self._connections = Connections()
-        self._forwarding = Connections()  # for requests that wait for the controller
+    def __init__(self, access: Access) -> None:
+        self._connections = Connections(access)
+        self._forwarding = Connections(access)  # for requests that wait for the controller
         self._settings: dict[str, _Settings] = {}
         self._mute_until: dict[str, float] = {}
         self._topics: dict[str, tuple[object, TopicFact]] = {}
@@ -59,26 +60,26 @@ class PeersReader:
     ) -> PeersFact:
         """Return what `witness` says. Raises CheckError.
 
-        A topic that it may not describe has no partitions (None). `controller` is None in KRaft
-        mode, where a broker names a random one.
+        A topic that it may not describe has no partitions (None). No topic at all and no error is
+        what a user without rights is shown: `topics` is empty then, which the mind reads as blind.
+        `controller` is None in KRaft mode, where a broker names a random one.
         """
-        assert witness.kafka_port is not None
-        address = (witness.host, witness.kafka_port)
+        door = Door.of_broker(witness)
+        asking = asyncio.create_task(self._moves(witness.id, door, clock, timeout_s))
         answered = False
-        asking = asyncio.create_task(self._moves(witness, address, clock, timeout_s))
         try:
-            connection = await self._connections.get(witness.id, address, timeout_s=timeout_s)
-            cluster = await _describe(connection, timeout_s)
-            metadata = await connection.call(Metadata(), timeout_s=timeout_s)
-            names = [topic.name for topic in metadata.topics]
-            await self._read_settings(connection, names, clock, timeout_s)
-            moves = await asking
+            using = self._connections.using(witness.id, door, timeout_s=timeout_s)
+            async with using as connection:
+                cluster = await _describe(connection, timeout_s)
+                metadata = await connection.call(Metadata(), timeout_s=timeout_s)
+                names = [topic.name for topic in metadata.topics]
+                await self._read_settings(connection, names, clock, timeout_s)
+                moves = await asking
             answered = True
         finally:
             if not answered:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
-                await self._connections.drop(witness.id)
         controller = metadata.controller_id
         return PeersFact(
             listed=tuple(str(broker.id) for broker in metadata.brokers),
@@ -109,28 +110,28 @@ class PeersReader:
                 )
 
     async def _moves(
-        self, witness: NodeConfig, address: tuple[str, int], clock: Clock, timeout_s: float
+        self, witness: str, door: Door, clock: Clock, timeout_s: float
     ) -> Moves | None:
         """Return the partitions that are being moved; None: not known.
 
         The broker asks the controller for it. While there is none it does not answer, and one such
         question in a while is enough.
         """
-        if clock.now().mono_s < self._mute_until.get(witness.id, 0.0):
+        if clock.now().mono_s < self._mute_until.get(witness, 0.0):
             return None
         limit_s = min(_MOVES_LIMIT_S, timeout_s / 2)
         answered = False
         try:
             async with asyncio.timeout(limit_s):
-                connection = await self._forwarding.get(witness.id, address, timeout_s=limit_s)
+                connection = await self._forwarding.get(witness, door, timeout_s=limit_s)
                 reply = await connection.call(ListPartitionReassignments(), timeout_s=limit_s)
             answered = True
         except (KafkaWireError, TimeoutError):
-            self._mute_until[witness.id] = clock.now().mono_s + _MOVES_PAUSE_S
+            self._mute_until[witness] = clock.now().mono_s + _MOVES_PAUSE_S
             return None
         finally:
             if not answered:
-                await self._forwarding.drop(witness.id)
+                await self._forwarding.drop(witness)
         if reply.error:
             return None
         return frozenset((one.topic, one.partition) for one in reply.reassignments)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.model.evidence import Outcome, QuorumFact, VoterFact
 from kafka_self_healing.model.node import NodeConfig
-from kafka_self_healing.monitoring.checks.kafka_connections import Connections
+from kafka_self_healing.monitoring.access import Access
+from kafka_self_healing.monitoring.checks.kafka_connections import Connections, Door
 from kafka_self_healing.wire.kafka import (
     NOT_LEADER_OR_FOLLOWER,
     DescribeConfigs,
@@ -25,8 +26,8 @@ NEVER = -1
 class QuorumReader:
     """Asks controller listeners. Only the leader knows; the others say so at once."""
 
-    def __init__(self) -> None:
-        self._connections = Connections()
+    def __init__(self, access: Access) -> None:
+        self._connections = Connections(access)
         self._fetch_timeouts_ms: dict[str, int | None] = {}
 
     async def close(self) -> None:
@@ -38,20 +39,13 @@ class QuorumReader:
 
         "I am not the leader" is an answer: a fact without a leader.
         """
-        assert controller.controller_port is not None
-        if self._connections.known(controller.id) is None:
+        door = Door.of_controller(controller)
+        if self._connections.known(controller.id, door) is None:
             # A new process may have another setting.
             self._fetch_timeouts_ms.pop(controller.id, None)
-        answered = False
-        try:
-            connection = await self._connections.get(
-                controller.id, (controller.host, controller.controller_port), timeout_s=timeout_s
-            )
+        asking = self._connections.using(controller.id, door, timeout_s=timeout_s)
+        async with asking as connection:
             reply = await connection.call(DescribeQuorum(), timeout_s=timeout_s)
-            answered = True
-        finally:
-            if not answered:
-                await self._connections.drop(controller.id)
         if reply.error == NOT_LEADER_OR_FOLLOWER:
             return QuorumFact()
         if reply.error:

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 from kafka_self_healing.wire.kafka.errors import (
-    KafkaAuthenticationError,
     KafkaProtocolError,
     KafkaSetupError,
 )
@@ -56,7 +55,7 @@ class KerberosLogin(SaslLogin):
         try:
             return await asyncio.to_thread(work, *arguments)
         except gssapi.exceptions.GSSError as exc:
-            raise KafkaAuthenticationError(f"Kerberos: {exc}; {self.refused(0)}") from None
+            raise KafkaSetupError(f"Kerberos: {exc}; {self.refused(0)}") from None
 
 
 class _Step:
