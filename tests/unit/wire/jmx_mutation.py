@@ -20,6 +20,7 @@ from tests.unit.wire.jmx_server import (
 )
 
 from kafka_self_healing.wire.jmx.client import _attributes
+from kafka_self_healing.wire.jmx.connecting import Endpoint
 from kafka_self_healing.wire.jmx.errors import JmxError
 from kafka_self_healing.wire.jmx.rmi import Call, Reply, RmiConnection
 from kafka_self_healing.wire.jmx.stub import read_stub
@@ -92,19 +93,15 @@ def hear(raw: bytes, segment: int) -> str:
 
     Returns the name of what it ended with. Anything but our own errors is raised.
     """
-    connection = RmiConnection("broker", 9999, Limits())
+    connection = RmiConnection(Endpoint("broker", 9999), Limits())
     connection.connection_made(NullTransport())
     connection.data_received(GREETING)
-    (future,) = connection.send([Call(bytes(22), bytes(12))])
+    asked = connection.ask([Call(bytes(22), bytes(12))])
     for start in range(0, len(raw), segment):
         connection.data_received(raw[start : start + segment])
     connection.eof_received()
-    error = future.exception()
-    if error is not None:
-        if not isinstance(error, JmxError):
-            raise error
-        return type(error).__name__
-    return _judge(future.result())
+    (answer,) = asked.result()
+    return type(answer).__name__ if isinstance(answer, JmxError) else _judge(answer)
 
 
 def _judge(reply: Reply) -> str:

@@ -11,26 +11,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from kafka_self_healing.wire.jmx import client as client_module
 from kafka_self_healing.wire.jmx.encoding import (
     NULL,
     utf,
     write_object_name,
     write_string,
 )
-from kafka_self_healing.wire.jmx.serialization import Decoder, NeedMore
+from kafka_self_healing.wire.jmx.operations import (
+    CLOSE,
+    DEFAULT_DOMAIN,
+    GET_ATTRIBUTES,
+    GET_MBEAN_INFO,
+    LOOKUP,
+    NEW_CLIENT,
+    QUERY_NAMES,
+)
+from kafka_self_healing.wire.jmx.reader import NeedMore
+from kafka_self_healing.wire.jmx.serialization import Decoder
 from kafka_self_healing.wire.jmx.values import JmxValue, Limits
 
-LOOKUP = client_module._LOOKUP
-NEW_CLIENT = client_module._NEW_CLIENT
-GET_ATTRIBUTES = client_module._GET_ATTRIBUTES
-QUERY_NAMES = client_module._QUERY_NAMES
-DEFAULT_DOMAIN = client_module._DEFAULT_DOMAIN
-CLOSE = client_module._CLOSE
 _ARGUMENTS = {
     LOOKUP: 1,
     NEW_CLIENT: 1,
     GET_ATTRIBUTES: 3,
+    GET_MBEAN_INFO: 2,
     QUERY_NAMES: 3,
     DEFAULT_DOMAIN: 1,
     CLOSE: 0,

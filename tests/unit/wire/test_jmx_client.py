@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.unit.wire.jmx_server import (
-    CLOSE,
-    DEFAULT_DOMAIN,
-    GET_ATTRIBUTES,
-    LOOKUP,
-    NEW_CLIENT,
     SERVER_ID,
     FakeAgent,
     Request,
@@ -39,9 +35,20 @@ from kafka_self_healing.wire.jmx import (
     JmxRemoteError,
     JmxSessionGone,
     JmxTimeout,
-    client as client_module,
+    JmxTlsError,
+    operations,
 )
 from kafka_self_healing.wire.jmx.encoding import NULL, write_string
+from kafka_self_healing.wire.jmx.operations import (
+    CLOSE,
+    DEFAULT_DOMAIN,
+    GET_ATTRIBUTES,
+    GET_MBEAN_INFO,
+    LOOKUP,
+    NEW_CLIENT,
+    QUERY_NAMES,
+)
+from kafka_self_healing.wire.jmx.session import CALLS_IN_FLIGHT
 
 _STATE = "kafka.server:type=KafkaServer,name=BrokerState"
 _PASSWORD = "correct horse"  # not one
@@ -125,7 +132,7 @@ async def test_reads_are_pipelined(agent: FakeAgent, client: JmxClient) -> None:
 
 async def test_long_reads_go_in_batches(agent: FakeAgent, client: JmxClient) -> None:
     """More calls than may be in flight are asked in turns, and all are answered in order."""
-    count = client_module._CALLS_IN_FLIGHT + 10
+    count = CALLS_IN_FLIGHT + 10
     requests = [(_STATE, ["Value"])] * (count - 1) + [("x:y=z", ["q"])]
     results = await client.read(requests)
     assert results[:-1] == [{"Value": 3}] * (count - 1)
@@ -176,7 +183,7 @@ async def test_a_restarted_server_is_found_again(agent: FakeAgent, client: JmxCl
 async def test_a_closed_connection_keeps_the_session(agent: FakeAgent, client: JmxClient) -> None:
     """Only TCP was lost: the session is taken up on a new connection, without a password."""
     await client.read([(_STATE, ["Value"])])
-    lost = client._connection
+    lost = client._session._connection
     assert lost is not None
     await agent.hang_up()
     await lost.wait_closed()
@@ -226,7 +233,7 @@ async def test_a_caller_that_gives_up_drops_the_connection(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.read([(_STATE, ["Value"])])
-    assert client._connection is None
+    assert client._session._connection is None
     agent.override = lambda _: None
     assert await client.default_domain() == "DefaultDomain"
 
@@ -247,13 +254,41 @@ async def test_the_stub_gives_the_port_but_never_the_host(agent: FakeAgent) -> N
         await client.close()
 
 
-async def test_a_server_that_wants_tls_gets_no_password(agent: FakeAgent) -> None:
-    """The socket factory in the stub is refused before anything secret is sent."""
-    agent.factory = "javax.rmi.ssl.SslRMIClientSocketFactory"
+@pytest.mark.parametrize(
+    ("factory", "advice"),
+    [
+        ("javax.rmi.ssl.SslRMIClientSocketFactory", "configure tls"),
+        ("org.example.OwnFactory", "use Java's own"),
+    ],
+)
+async def test_a_server_that_wants_other_sockets_gets_no_password(
+    agent: FakeAgent, factory: str, advice: str
+) -> None:
+    """Neither TLS that is not configured nor a factory of somebody's own: no login is sent."""
+    agent.factory = factory
     client = JmxClient("127.0.0.1", agent.port, user="u", password=Secret(_PASSWORD), timeout_s=5)
-    with pytest.raises(JmxConnectError, match="SslRMIClientSocketFactory") as caught:
+    with pytest.raises(JmxTlsError, match=factory) as caught:
         await client.default_domain()
     assert caught.value.outcome == "tls"
+    assert advice in str(caught.value)
+    assert agent.count(NEW_CLIENT) == 0
+    await client.close()
+
+
+async def test_tls_is_never_given_up_silently(agent: FakeAgent) -> None:
+    """A plain registry whose stub asks for plain sockets gets no login if tls is configured."""
+    client = JmxClient(
+        "127.0.0.1",
+        agent.port,
+        user="u",
+        password=Secret(_PASSWORD),
+        tls=ssl.create_default_context,
+        registry_tls=False,
+        timeout_s=5,
+    )
+    with pytest.raises(JmxTlsError, match=r"jmxremote\.ssl=true"):
+        await client.default_domain()
+    assert agent.count(LOOKUP) == 1
     assert agent.count(NEW_CLIENT) == 0
     await client.close()
 
@@ -330,7 +365,7 @@ async def test_a_registry_without_jmx(
     with pytest.raises(JmxError) as caught:
         await client.default_domain()
     assert caught.value.outcome == "protocol"
-    assert client._connection is None
+    assert client._session._connection is None
 
 
 async def test_close_ends_the_session(agent: FakeAgent) -> None:
@@ -351,7 +386,7 @@ async def test_close_does_not_wait_for_a_hung_server(agent: FakeAgent) -> None:
     await client.default_domain()
     agent.override = lambda _: b""
     await client.close()
-    assert client._connection is None
+    assert client._session._connection is None
 
 
 async def test_an_unknown_host_is_unreachable() -> None:
@@ -369,12 +404,11 @@ def test_user_and_password_come_together() -> None:
 
 
 def test_the_client_cannot_write() -> None:
-    """Read-only by construction: the client knows no operation but these six."""
-    operations = {v for k, v in vars(client_module).items() if k[1:].isupper() and type(v) is bytes}
-    known = {LOOKUP, NEW_CLIENT, GET_ATTRIBUTES, client_module._QUERY_NAMES, DEFAULT_DOMAIN, CLOSE}
-    assert {operation for operation in operations if len(operation) == 12} == known
-    hashes = {operation.hex()[8:] for operation in known}
-    assert hashes == {
-        *("44154dc9d4e63bdf", "f0e074eaad0caea8", "5739d96a8b235c47"),
+    """Read-only by construction: the client knows no operation but these seven."""
+    known = {LOOKUP, NEW_CLIENT, GET_ATTRIBUTES, GET_MBEAN_INFO, QUERY_NAMES, DEFAULT_DOMAIN, CLOSE}
+    written = {value for value in vars(operations).values() if type(value) is bytes}
+    assert {operation for operation in written if len(operation) == 12} == known
+    assert {operation.hex()[8:] for operation in known} == {
+        *("44154dc9d4e63bdf", "f0e074eaad0caea8", "5739d96a8b235c47", "993cd0f9b9817af6"),
         *("7f0473acb73677da", "53eda2d82e1bdfa8", "be2e5bc7809d0dcc"),
     }

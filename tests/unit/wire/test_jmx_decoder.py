@@ -24,7 +24,8 @@ from kafka_self_healing.wire.jmx.encoding import (
     write_string,
 )
 from kafka_self_healing.wire.jmx.errors import JmxProtocolError
-from kafka_self_healing.wire.jmx.serialization import BrokenOff, Decoder, NeedMore
+from kafka_self_healing.wire.jmx.reader import NeedMore
+from kafka_self_healing.wire.jmx.serialization import BrokenOff, Decoder
 from kafka_self_healing.wire.jmx.values import EnumName, JavaObject, JmxValue, Limits, ObjectName
 
 

@@ -9,6 +9,7 @@ Nothing but reading can be said with it: no attribute is ever set and no operati
 """
 
 from kafka_self_healing.wire.jmx.client import JmxClient
+from kafka_self_healing.wire.jmx.connecting import TlsContext, plain_words
 from kafka_self_healing.wire.jmx.errors import (
     JmxAccessDenied,
     JmxAuthenticationError,
@@ -20,6 +21,7 @@ from kafka_self_healing.wire.jmx.errors import (
     JmxRemoteError,
     JmxSessionGone,
     JmxTimeout,
+    JmxTlsError,
 )
 from kafka_self_healing.wire.jmx.values import (
     EnumName,
@@ -45,7 +47,10 @@ __all__ = [
     "JmxRemoteError",
     "JmxSessionGone",
     "JmxTimeout",
+    "JmxTlsError",
     "JmxValue",
     "Limits",
     "ObjectName",
+    "TlsContext",
+    "plain_words",
 ]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kafka_self_healing.wire.jmx.errors import JmxProtocolError
-from kafka_self_healing.wire.jmx.values import Block, JavaObject, JmxKey, JmxValue, ObjectName
+from kafka_self_healing.wire.jmx.values import (
+    Block,
+    ClassLayer,
+    JavaObject,
+    JmxKey,
+    JmxValue,
+    ObjectName,
+)
 
 _MAX_BIG_INTEGER_BYTES = 512
 _KEYED_COLLECTION = 3  # tag of java.util.CollSer: an immutable map
+_PLAIN = 2  # flags of a class that is serializable and writes nothing but its fields
 
 
 def convert(made: JavaObject) -> JmxValue:
@@ -23,6 +32,15 @@ def convert(made: JavaObject) -> JmxValue:
         return converter(made)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise JmxProtocolError(f"malformed reply: bad data of {made.class_name}") from None
+
+
+def boxed_form(name: str, layers: Sequence[ClassLayer]) -> struct.Struct | None:
+    """Return how the one number in an object of this class is written, if that is all it has."""
+    if name not in _BOXES or any(layer.object_names or layer.flags != _PLAIN for layer in layers):
+        return None
+    forms = [layer.primitives for layer in layers if layer.primitives is not None]
+    names = [name for layer in layers for name in layer.primitive_names]
+    return forms[0] if names == ["value"] else None
 
 
 def check_written_size(value: JmxValue, limit: int) -> None:
@@ -150,12 +168,13 @@ def _tabular(made: JavaObject) -> JmxValue:
 
 
 _NUMBERS = ("Integer", "Long", "Short", "Byte", "Double", "Float", "Boolean")
+_BOXES = frozenset(f"java.lang.{name}" for name in _NUMBERS)
 _LISTS = ("ArrayList", "HashSet", "LinkedHashSet", "LinkedList", "Vector")
 _MAPS = ("HashMap", "LinkedHashMap", "TreeMap", "Hashtable", "Properties")
 _VIEWS = ("Collection", "List", "RandomAccessList", "Set")
 
 _CONVERTERS: Mapping[str, Callable[[JavaObject], JmxValue]] = {
-    **{f"java.lang.{name}": _number for name in _NUMBERS},
+    **dict.fromkeys(_BOXES, _number),
     "java.lang.Character": _character,
     "java.math.BigInteger": _big_integer,
     "java.util.concurrent.atomic.AtomicInteger": _number,

@@ -1,11 +1,12 @@
-"""What can go wrong between us and a JMX agent.
+"""What can go wrong between us and a JMX agent: one class for each thing an operator may do.
 
 ::
 
     JmxError(outcome)
     ├── JmxNameError            not_asked       a name that no agent would accept; nothing was sent
-    ├── JmxConnectError         refused, unreachable, reset, closed, tls
-    ├── JmxTimeout              timed_out       the connection was dropped
+    ├── JmxConnectError         refused, unreachable, reset, closed: look at the node, the firewall
+    ├── JmxTlsError             tls             certificates, or TLS on one side only
+    ├── JmxTimeout              timed_out       it hangs, or a firewall drops; connection dropped
     ├── JmxProtocolError        protocol        malformed or oversized reply; connection dropped
     ├── JmxAuthenticationError  authentication  wrong user or password, or none given
     ├── JmxAccessDenied         authorisation   the user may not read this
@@ -44,6 +45,12 @@ class JmxConnectError(JmxError):
     """There is no connection, or it was lost. `outcome` says how."""
 
     usual_outcome = "unreachable"
+
+
+class JmxTlsError(JmxError):
+    """The two sides do not agree on TLS, or a certificate does not pass. No password was sent."""
+
+    usual_outcome = "tls"
 
 
 class JmxTimeout(JmxError):

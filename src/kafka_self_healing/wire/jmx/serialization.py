@@ -13,9 +13,10 @@ from enum import Enum
 from typing import ClassVar, Final
 
 from kafka_self_healing.wire.jmx.class_memory import ClassMemory
-from kafka_self_healing.wire.jmx.conversion import convert
+from kafka_self_healing.wire.jmx.conversion import boxed_form, convert
 from kafka_self_healing.wire.jmx.encoding import decode_modified_utf8
 from kafka_self_healing.wire.jmx.errors import JmxProtocolError
+from kafka_self_healing.wire.jmx.reader import I32, I64, U16, NeedMore, Reader, malformed
 from kafka_self_healing.wire.jmx.values import (
     Block,
     ClassDescription,
@@ -36,15 +37,6 @@ _RESETS_AT_MOST = 8
 _PRIMITIVES: Final = {  # Java's type code -> struct's
     "B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?",
 }  # fmt: skip
-_U16, _I32, _I64 = struct.Struct(">H"), struct.Struct(">i"), struct.Struct(">q")
-
-
-class NeedMore(Exception):
-    """The message goes on. `needed` is the least length the data must have for another try."""
-
-    def __init__(self, needed: int) -> None:
-        super().__init__(needed)
-        self.needed = needed
 
 
 class BrokenOff(Exception):
@@ -62,32 +54,30 @@ class _Mark(Enum):
     PENDING = "a handle whose object is not complete"
 
 
-class Decoder:
+class Decoder(Reader):
     """Reads one message of `data` from `position` on; `position` moves behind what was read.
 
-    Every method raises NeedMore if data is missing, BrokenOff if the sender gave up, and
-    JmxProtocolError if the data is malformed or beyond `limits`.
+    `items` counts what was read, from the given number on, towards the limit. Every method raises
+    NeedMore if data is missing, BrokenOff if the sender gave up, and JmxProtocolError if the data
+    is malformed or beyond `limits`.
     """
 
     __slots__ = (
-        "_data",
-        "_end",
         "_handles",
-        "_items",
         "_limits",
         "_references",
-        "position",
+        "_resets",
+        "items",
         "shares",
     )
 
-    def __init__(self, data: bytes, position: int, limits: Limits) -> None:
-        self._data = data
-        self._end = len(data)
+    def __init__(self, data: bytes, position: int, limits: Limits, *, items: int = 0) -> None:
+        super().__init__(data, position)
         self._limits = limits
         self._handles: list[JmxValue | _Mark] = []
-        self._items = 0
         self._references = 0
-        self.position = position
+        self._resets = 0
+        self.items = items
         self.shares = False  # whether some container was referred to again
 
     def value(self) -> JmxValue:
@@ -98,62 +88,34 @@ class Decoder:
         """Read one block of raw bytes."""
         block = self._content(0)
         if not isinstance(block, Block):
-            raise _malformed("raw bytes were due")
+            raise malformed("raw bytes were due")
         return block
-
-    def take(self, count: int) -> bytes:
-        """Read `count` raw bytes."""
-        position = self.position
-        if position + count > self._end:
-            raise NeedMore(position + count)
-        self.position = position + count
-        return self._data[position : position + count]
-
-    def byte(self) -> int:
-        """Read one raw byte."""
-        position = self.position
-        if position >= self._end:
-            raise NeedMore(position + 1)
-        self.position = position + 1
-        return self._data[position]
-
-    def utf(self) -> str:
-        """Read two length bytes and that many bytes of text."""
-        return decode_modified_utf8(self.take(self._number(_U16)))
-
-    def _number(self, form: struct.Struct) -> int:
-        position = self.position
-        if position + form.size > self._end:
-            raise NeedMore(position + form.size)
-        self.position = position + form.size
-        number: int = form.unpack_from(self._data, position)[0]
-        return number
-
-    def _length(self, form: struct.Struct, limit: int, what: str) -> int:
-        length = self._number(form)
-        if not 0 <= length <= limit:
-            raise _malformed(f"{what}: {length}, and 0 to {limit} may be")
-        return length
 
     def _add(self, made: JmxValue | _Mark) -> int:
         """Give `made` the next handle; later parts of the message may refer to it."""
         handle = len(self._handles)
         if handle >= self._limits.handles:
-            raise _malformed("too many objects")
+            raise malformed("too many objects")
         self._handles.append(made)
         return handle
 
     def _count_items(self, count: int) -> None:
-        self._items += count
-        if self._items > self._limits.items:
-            raise _malformed("too many values")
+        self.items += count
+        if self.items > self._limits.items:
+            raise malformed("too many values")
 
     def _content(self, depth: int) -> JmxValue | _Mark:
         """Read whatever comes next. The frequent cases stand here, the rare ones in a table."""
         if depth > self._limits.depth:
-            raise _malformed("nested too deep")
-        self._count_items(1)
-        code = self.byte()
+            raise malformed("nested too deep")
+        self.items += 1
+        if self.items > self._limits.items:
+            raise malformed("too many values")
+        position = self.position
+        if position >= self._end:
+            raise NeedMore(position + 1)
+        self.position = position + 1
+        code = self._data[position]
         if code == _OBJECT:
             return self._object(depth)
         if code == _STRING:
@@ -170,29 +132,29 @@ class Decoder:
             return _Mark.END
         reader = self._RARE.get(code)
         if reader is None:
-            raise _malformed(f"unknown type code 0x{code:02x}")
+            raise malformed(f"unknown type code 0x{code:02x}")
         return reader(self, depth)
 
     def _value(self, depth: int) -> JmxValue:
         content = self._content(depth)
         if content is _Mark.END or isinstance(content, Block):
-            raise _malformed("a value was due")
+            raise malformed("a value was due")
         return content  # type: ignore[return-value] # no other mark leaves _content
 
     def _text(self, depth: int) -> str:
         text = self._value(depth)
         if type(text) is not str:
-            raise _malformed("a string was due")
+            raise malformed("a string was due")
         return text
 
     def _reference(self) -> JmxValue:
         self._references += 1
-        index = self._number(_I32) - _FIRST_HANDLE
+        index = self.number(I32) - _FIRST_HANDLE
         if not 0 <= index < len(self._handles):
-            raise _malformed("reference to an object that was not sent")
+            raise malformed("reference to an object that was not sent")
         referent = self._handles[index]
         if isinstance(referent, _Mark):
-            raise _malformed("reference to an object that is not complete")
+            raise malformed("reference to an object that is not complete")
         if type(referent) in (list, tuple, dict):
             self.shares = True
         return referent
@@ -206,7 +168,9 @@ class Decoder:
     def _object(self, depth: int) -> JmxValue:
         description = self._class(depth + 1)
         if description is None:
-            raise _malformed("object without a class")
+            raise malformed("object without a class")
+        if description.boxed is not None:
+            return self._number_in(description.boxed)
         made = JavaObject(description)
         handle = self._add(made)  # before its parts: they may refer to it
         for layer in description.layers:
@@ -221,6 +185,16 @@ class Decoder:
         value = convert(made)
         self._handles[handle] = value
         return value
+
+    def _number_in(self, form: struct.Struct) -> JmxValue:
+        """Read what the object of a boxed number writes: one primitive value."""
+        position = self.position
+        if position + form.size > self._end:
+            raise NeedMore(position + form.size)
+        self.position = position + form.size
+        (number,) = form.unpack_from(self._data, position)
+        self._add(number)
+        return number  # type: ignore[no-any-return] # struct's results have no types
 
     def _layer(self, made: JavaObject, layer: ClassLayer, depth: int) -> None:
         fields, form = made.fields, layer.primitives
@@ -239,11 +213,13 @@ class Decoder:
     def _array(self, depth: int) -> JmxValue:
         description = self._class(depth + 1)
         if description is None or len(description.name) < 2 or description.name[0] != "[":
-            raise _malformed("array without an array class")
+            raise malformed("array without an array class")
         handle = self._add(_Mark.PENDING)
-        length = self._length(_I32, self._limits.array_length, "array length")
+        length = self.length(I32, self._limits.array_length, "array length")
         element = description.name[1]
         if element in _PRIMITIVES:
+            if element != "B":  # bytes stay as they are; other elements become objects of ours
+                self._count_items(length)
             form = struct.Struct(f">{length}{_PRIMITIVES[element]}")
             raw = self.take(form.size)
             primitives: JmxValue = raw if element == "B" else list(form.unpack(raw))
@@ -259,7 +235,7 @@ class Decoder:
 
     def _enum(self, depth: int) -> JmxValue:
         if self._class(depth + 1) is None:
-            raise _malformed("enum constant without a class")
+            raise malformed("enum constant without a class")
         handle = self._add(_Mark.PENDING)
         constant = EnumName(self._text(depth + 1))
         self._handles[handle] = constant
@@ -276,17 +252,18 @@ class Decoder:
 
     def _long_string(self, _depth: int) -> JmxValue:
         text = decode_modified_utf8(
-            self.take(self._length(_I64, self._limits.string_bytes, "string length"))
+            self.take(self.length(I64, self._limits.string_bytes, "string length"))
         )
         self._add(text)
         return text
 
     def _long_block(self, _depth: int) -> JmxValue:
-        return Block(self.take(self._length(_I32, self._limits.string_bytes, "block length")))
+        return Block(self.take(self.length(I32, self._limits.string_bytes, "block length")))
 
     def _reset(self, depth: int) -> JmxValue | _Mark:
-        if depth or self._items > _RESETS_AT_MOST:
-            raise _malformed("reset inside a value")
+        self._resets += 1
+        if depth or self._resets > _RESETS_AT_MOST:
+            raise malformed("reset inside a value")
         self._handles.clear()
         return self._content(depth)
 
@@ -297,19 +274,19 @@ class Decoder:
     def _class(self, depth: int) -> ClassDescription | None:
         """Read a class description, a reference to one, or null."""
         if depth > self._limits.depth:
-            raise _malformed("classes nested too deep")
+            raise malformed("classes nested too deep")
         code = self.byte()
         if code == _NULL:
             return None
         if code == _REFERENCE:
             known = self._reference()
             if not isinstance(known, ClassDescription):
-                raise _malformed("reference to something that is not a class")
+                raise malformed("reference to something that is not a class")
             return known
         if code == _PROXY:
             return self._proxy_class(depth)
         if code != _CLASS_DESCRIPTION:
-            raise _malformed(f"type code 0x{code:02x} where a class was due")
+            raise malformed(f"type code 0x{code:02x} where a class was due")
         return self._known_class() or self._new_class(depth)
 
     def _known_class(self) -> ClassDescription | None:
@@ -318,14 +295,14 @@ class Decoder:
         if known is None:
             return None
         if len(self._handles) + len(known.handles) > self._limits.handles:
-            raise _malformed("too many objects")
+            raise malformed("too many objects")
         self._count_items(known.items)
         self.position += len(known.raw)
         self._handles += known.handles
         return known.description
 
     def _new_class(self, depth: int) -> ClassDescription:
-        start, items, references = self.position, self._items, self._references
+        start, items, references = self.position, self.items, self._references
         name = self.utf()
         self.take(8)  # the serialVersionUID: we read by field names, so any version will do
         handle = self._add(_Mark.PENDING)
@@ -333,12 +310,12 @@ class Decoder:
         description = self._complete_class(name, layer, handle, depth)
         if self._references == references:
             raw = self._data[start : self.position]
-            _MEMORY.keep(raw, description, self._handles[handle:], self._items - items)
+            _MEMORY.keep(raw, description, self._handles[handle:], self.items - items)
         return description
 
     def _proxy_class(self, depth: int) -> ClassDescription:
         handle = self._add(_Mark.PENDING)
-        for _ in range(self._length(_I32, self._limits.proxy_interfaces, "proxy interfaces")):
+        for _ in range(self.length(I32, self._limits.proxy_interfaces, "proxy interfaces")):
             self.utf()
         layer = ClassLayer(_SERIALIZABLE, None, (), ())
         return self._complete_class("$Proxy", layer, handle, depth)
@@ -350,28 +327,29 @@ class Decoder:
         above = self._class(depth + 1)
         ancestry = (name, *above.ancestry) if above else (name,)
         if len(ancestry) > self._limits.class_chain:
-            raise _malformed("class with too many ancestors")
+            raise malformed("class with too many ancestors")
         layers = (*above.layers, layer) if above else (layer,)
-        description = self._handles[handle] = ClassDescription(name, ancestry, layers)
+        description = ClassDescription(name, ancestry, layers, boxed_form(name, layers))
+        self._handles[handle] = description
         return description
 
     def _fields(self, flags: int, depth: int) -> ClassLayer:
         form = ">"
         primitives: list[str] = []
         objects: list[str] = []
-        for _ in range(self._length(_U16, self._limits.class_fields, "fields of a class")):
+        for _ in range(self.length(U16, self._limits.class_fields, "fields of a class")):
             kind = chr(self.byte())
             name = self.utf()
             if kind in _PRIMITIVES:
                 if objects:
-                    raise _malformed("primitive field after an object field")
+                    raise malformed("primitive field after an object field")
                 form += _PRIMITIVES[kind]
                 primitives.append(name)
             elif kind in "[L":
                 self._text(depth + 1)  # the field's type
                 objects.append(name)
             else:
-                raise _malformed("field of an unknown type")
+                raise malformed("field of an unknown type")
         packed = struct.Struct(form) if primitives else None
         return ClassLayer(flags, packed, tuple(primitives), tuple(objects))
 
@@ -386,10 +364,6 @@ class Decoder:
         _PROXY: _bare_class,
         _RESET: _reset,
     }
-
-
-def _malformed(what: str) -> JmxProtocolError:
-    return JmxProtocolError(f"malformed reply: {what}")
 
 
 _MEMORY = ClassMemory()  # of the whole process: brokers of one version describe the same classes

@@ -66,6 +66,7 @@ class ClassDescription:
     name: str
     ancestry: tuple[str, ...]  # itself first, the root last
     layers: tuple[ClassLayer, ...]  # the root first, as the data is written
+    boxed: struct.Struct | None = None  # its objects are one number and nothing else
 
     def __repr__(self) -> str:
         return f"<java class {self.name}>"
