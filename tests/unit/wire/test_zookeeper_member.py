@@ -64,11 +64,14 @@ def blocking_member(context: ssl.SSLContext, answer: bytes) -> Iterator[int]:
                 plain, _ = listening.accept()
             except OSError:
                 return
-            with plain, contextlib.suppress(OSError):
-                plain.settimeout(LONG_S)
-                with context.wrap_socket(plain, server_side=True) as peer:
-                    peer.recv(4)
-                    peer.sendall(answer)
+            plain.settimeout(LONG_S)
+            with (
+                plain,
+                contextlib.suppress(OSError),
+                context.wrap_socket(plain, server_side=True) as peer,
+            ):
+                peer.recv(4)
+                peer.sendall(answer)
 
     with socket.create_server((HOST, 0)) as listening:
         thread = threading.Thread(target=serve)
@@ -164,13 +167,17 @@ async def test_plain_words_to_a_tls_port() -> None:
 
 
 async def test_tls_to_a_plain_port_is_not_taken_for_an_answer(pki: Pki) -> None:
-    """A plain member closes at a ClientHello, as a dying one does: closed, with both in words."""
+    """A plain member closes at a ClientHello, as a dying one does; only one answers in plain."""
 
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(4)
+        if await reader.readexactly(4) == b"srvr":
+            writer.write(recorded("srvr-leader"))
 
     async with member(plain) as port:
-        with pytest.raises(zookeeper.ZooKeeperError, match="plaintext port") as caught:
+        with pytest.raises(zookeeper.ZooKeeperTlsError, match="remove tls"):
+            await zookeeper.srvr(Endpoint(HOST, port, tls=client(pki)), timeout_s=LONG_S)
+    async with member(sending(b"")) as port:
+        with pytest.raises(zookeeper.ZooKeeperError, match="a process that ends") as caught:
             await zookeeper.srvr(Endpoint(HOST, port, tls=client(pki)), timeout_s=LONG_S)
     assert caught.value.outcome in {"closed", "reset"}
 

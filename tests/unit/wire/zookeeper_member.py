@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 ANSWERS = Path(__file__).parent / "zookeeper_answers"
 HOST = "127.0.0.1"
+GET_CHILDREN = 8
+CLOSE = -11
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -91,3 +94,28 @@ async def tls_listener(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Accept and say nothing, as a frozen process does."""
     await asyncio.Event().wait()
+
+
+def registry(ids: list[str], *, error: int = 0) -> Script:
+    """Return a script of the client protocol: a session, one list of children, an end."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _frame(reader)
+        session = struct.pack(">iiqi16s?", 0, 10_000, 1, 16, bytes(16), False)
+        writer.write(len(session).to_bytes(4, "big") + session)
+        while True:
+            xid, kind = struct.unpack(">ii", (await _frame(reader))[:8])
+            names = b"".join(len(i).to_bytes(4, "big") + i.encode() for i in ids)
+            body = (
+                len(ids).to_bytes(4, "big") + names if kind == GET_CHILDREN and not error else b""
+            )
+            reply = struct.pack(">iqi", xid, 0, error if kind == GET_CHILDREN else 0) + body
+            writer.write(len(reply).to_bytes(4, "big") + reply)
+            if kind == CLOSE:
+                return
+
+    return script
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import ssl
+import struct
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,7 @@ def registered_brokers(
     to end its session with a member that hangs. Raises ZooKeeperError.
     """
     kazoo = _kazoo()
-    failed: list[OSError] = []
+    failed: list[Exception] = []
     handler = _handler(endpoint, timeout_s, failed.append)
     sasl = None
     if username is not None:
@@ -63,30 +64,36 @@ def registered_brokers(
         logger=_SILENT,
     )
     try:
-        return _read(kazoo, client, f"{chroot}/brokers/ids", timeout_s)
+        return _read(client, f"{chroot}/brokers/ids", timeout_s)
+    except kazoo.exceptions.NoNodeError:
+        raise ZooKeeperProtocolError(
+            f"{endpoint.where}: there is no {chroot}/brokers/ids; "
+            "does Kafka keep its nodes below another chroot?"
+        ) from None
     except (kazoo.exceptions.KazooException, handler.timeout_exception) as wrong:
         if failed:
-            raise _no_connection(failed[0]).at(endpoint.where) from None
+            raise _no_session(failed[0]).at(endpoint.where) from None
         raise _error(kazoo, client, wrong, timeout_s).at(endpoint.where) from None
     finally:
         _end(kazoo, client)
 
 
-def _read(kazoo: ModuleType, client: Any, path: str, timeout_s: float) -> tuple[str, ...]:
+def _read(client: Any, path: str, timeout_s: float) -> tuple[str, ...]:
     client.start(timeout=timeout_s)
-    try:
-        ids = client.get_children_async(path).get(timeout=timeout_s)
-    except kazoo.exceptions.NoNodeError:
-        raise ZooKeeperProtocolError(
-            f"there is no {path}; does Kafka keep its nodes below a chroot?"
-        ) from None
+    ids = client.get_children_async(path).get(timeout=timeout_s)
     return tuple(sorted((str(one) for one in ids[:_MOST_IDS]), key=_order))
 
 
-def _no_connection(wrong: OSError) -> ZooKeeperError:
+def _no_session(wrong: Exception) -> ZooKeeperError:
     if isinstance(wrong, TlsFileError):
         return ZooKeeperSetupError(f"not asked: {wrong}")
-    return tls_error(wrong) if isinstance(wrong, ssl.SSLError) else connect_error(wrong)
+    if isinstance(wrong, ssl.SSLError):
+        return tls_error(wrong)
+    if isinstance(wrong, OSError):
+        return connect_error(wrong)
+    return ZooKeeperProtocolError(
+        f"its answer is no session of ZooKeeper's ({type(wrong).__name__}); check the port"
+    )
 
 
 def _order(broker: str) -> tuple[int, str]:
@@ -134,18 +141,19 @@ def _kazoo() -> ModuleType:
     return importlib.import_module("kazoo")
 
 
-def _handler(endpoint: Endpoint, timeout_s: float, told: Callable[[OSError], None]) -> Any:
+def _handler(endpoint: Endpoint, timeout_s: float, told: Callable[[Exception], None]) -> Any:
     """Return kazoo's thread handler, with connections over our own TLS context.
 
-    kazoo would make one of file names, and check less. `told` hears why there is no connection,
-    which kazoo keeps to itself.
+    kazoo would make one of file names, and check less. `told` hears why there is no session, which
+    kazoo keeps to itself or lets end its thread.
     """
     threading = importlib.import_module("kazoo.handlers.threading")
     utils = importlib.import_module("kazoo.handlers.utils")
+    errors = importlib.import_module("kazoo.exceptions")
     socket = importlib.import_module("socket")
 
     class Handler(threading.SequentialThreadingHandler):  # type: ignore[misc, name-defined]
-        """Connects by the endpoint's TLS."""
+        """Connects by the endpoint's TLS; a broken answer ends a thread without a traceback."""
 
         def create_connection(self, *, address: tuple[str, int], **_given: object) -> Any:
             """Return a connected socket."""
@@ -155,6 +163,18 @@ def _handler(endpoint: Endpoint, timeout_s: float, told: Callable[[OSError], Non
             except OSError as wrong:
                 told(wrong)
                 raise
+
+        def spawn(self, func: Callable[..., None], *args: object, **given: object) -> Any:
+            """Start a thread of kazoo's."""
+
+            def work() -> None:
+                try:
+                    func(*args, **given)
+                except (errors.KazooException, struct.error, LookupError, ValueError,
+                        RuntimeError, OSError) as wrong:  # fmt: skip
+                    told(wrong)
+
+            return super().spawn(work)
 
     return Handler()
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from kafka_self_healing.wire.zookeeper.errors import ZooKeeperError
+from kafka_self_healing.wire.zookeeper.errors import (
+    ZooKeeperClosedError,
+    ZooKeeperError,
+    ZooKeeperResetError,
+    ZooKeeperTlsError,
+)
 from kafka_self_healing.wire.zookeeper.exchange import Endpoint, exchange
 from kafka_self_healing.wire.zookeeper.replies import (
     ConfReply,
@@ -25,6 +30,7 @@ from kafka_self_healing.wire.zookeeper.replies import (
 T = TypeVar("T")
 
 _NUDGE = b"\n"  # what `echo srvr | nc` sends too: every member takes it
+_SECOND_LOOK_S = 1.0
 
 
 async def ruok(endpoint: Endpoint, *, timeout_s: float) -> bool:
@@ -58,8 +64,36 @@ async def conf(endpoint: Endpoint, *, timeout_s: float) -> ConfReply:
 
 
 async def _ask(endpoint: Endpoint, word: str, timeout_s: float) -> str:
-    answer = await exchange(endpoint, word.encode("ascii"), timeout_s=timeout_s, nudge=_NUDGE)
+    request = word.encode("ascii")
+    try:
+        answer = await exchange(endpoint, request, timeout_s=timeout_s, nudge=_NUDGE)
+    except (ZooKeeperClosedError, ZooKeeperResetError) as cut:
+        if endpoint.tls is None:
+            raise
+        raise await _tls_after_all(endpoint, request) or cut from None
     return answer.decode("utf-8", errors="replace")
+
+
+async def _tls_after_all(endpoint: Endpoint, request: bytes) -> ZooKeeperTlsError | None:
+    """Return the error that says so if TLS is why a connection was cut; a dying process cuts too.
+
+    The alert of a member that wants our certificate is lost when our word crosses it: a connection
+    on which nothing is sent shows it. A port without TLS answers the word in plain text.
+    """
+    try:
+        await exchange(endpoint, b"", timeout_s=_SECOND_LOOK_S)
+    except ZooKeeperTlsError as told:
+        return told
+    except ZooKeeperError:
+        pass  # as before; now the other question
+    plain = Endpoint(endpoint.host, endpoint.port)
+    try:
+        await exchange(plain, request, timeout_s=_SECOND_LOOK_S)
+    except ZooKeeperError:
+        return None
+    return ZooKeeperTlsError(
+        f"{endpoint.where}: this port speaks no TLS, it answers in plain text; remove tls"
+    )
 
 
 def _placed(endpoint: Endpoint, parse: Callable[[], T]) -> T:
