@@ -18,6 +18,8 @@ from kafka_self_healing.wire.kafka import (
     KafkaConnection,
     KafkaUnsupportedError,
     KafkaWireError,
+    Kept,
+    KnownMetadata,
     ListPartitionReassignments,
     Metadata,
     TopicMetadata,
@@ -50,6 +52,8 @@ class PeersReader:
         self._settings: dict[str, _Settings] = {}
         self._mute_until: dict[str, float] = {}
         self._topics: dict[str, tuple[object, TopicFact]] = {}
+        self._metadata = Metadata(known=KnownMetadata())
+        self._describing = DescribeCluster(known=Kept())
 
     async def close(self) -> None:
         """Close all connections."""
@@ -70,8 +74,8 @@ class PeersReader:
         try:
             using = self._connections.using(witness.id, door, timeout_s=timeout_s)
             async with using as connection:
-                cluster = await _describe(connection, timeout_s)
-                metadata = await connection.call(Metadata(), timeout_s=timeout_s)
+                cluster = await self._describe(connection, timeout_s)
+                metadata = await connection.call(self._metadata, timeout_s=timeout_s)
                 names = [topic.name for topic in metadata.topics]
                 await self._read_settings(connection, names, clock, timeout_s)
                 moves = await asking
@@ -87,6 +91,12 @@ class PeersReader:
             controller=None if kraft or controller is None else str(controller),
             topics=self._facts(metadata.topics, moves),
         )
+
+    async def _describe(self, connection: KafkaConnection, timeout_s: float) -> ClusterReply | None:
+        try:
+            return await connection.call(self._describing, timeout_s=timeout_s)
+        except KafkaUnsupportedError:  # Kafka before 2.8
+            return None
 
     async def _read_settings(
         self, connection: KafkaConnection, names: list[str], clock: Clock, timeout_s: float
@@ -157,13 +167,6 @@ class PeersReader:
         return tuple(fact for _, fact in kept.values())
 
 
-async def _describe(connection: KafkaConnection, timeout_s: float) -> ClusterReply | None:
-    try:
-        return await connection.call(DescribeCluster(), timeout_s=timeout_s)
-    except KafkaUnsupportedError:  # Kafka before 2.8
-        return None
-
-
 def _fenced(reply: ClusterReply | None) -> tuple[str, ...] | None:
     if reply is None or reply.error or any(node.fenced is None for node in reply.nodes):
         return None
@@ -171,6 +174,8 @@ def _fenced(reply: ClusterReply | None) -> tuple[str, ...] | None:
 
 
 def _moving(topic: TopicMetadata, moves: Moves) -> frozenset[int]:
+    if not moves:
+        return frozenset()
     return frozenset(one.id for one in topic.partitions if (topic.name, one.id) in moves)
 
 

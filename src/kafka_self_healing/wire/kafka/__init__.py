@@ -39,6 +39,7 @@ from kafka_self_healing.wire.kafka.kerberos import KerberosLogin
 from kafka_self_healing.wire.kafka.log_dirs import DescribeLogDirs, LogDir, LogDirsReply
 from kafka_self_healing.wire.kafka.metadata import (
     BrokerMetadata,
+    KnownMetadata,
     Metadata,
     MetadataReply,
     PartitionMetadata,
@@ -51,6 +52,7 @@ from kafka_self_healing.wire.kafka.offsets import (
     PartitionOffset,
 )
 from kafka_self_healing.wire.kafka.opening import connect, login_wanted
+from kafka_self_healing.wire.kafka.primitives import Kept
 from kafka_self_healing.wire.kafka.quorum import (
     DescribeQuorum,
     QuorumEndpoint,
@@ -118,7 +120,9 @@ __all__ = [
     "KafkaUnsupportedError",
     "KafkaWireError",
     "KafkaWrongListenerError",
+    "Kept",
     "KerberosLogin",
+    "KnownMetadata",
     "ListOffsets",
     "ListPartitionReassignments",
     "LogDir",

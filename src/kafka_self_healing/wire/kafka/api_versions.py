@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from kafka_self_healing.wire.kafka.errors import UNSUPPORTED_VERSION
@@ -12,6 +13,7 @@ from kafka_self_healing.wire.kafka.primitives import Reader, none_if_unknown, wr
 from kafka_self_healing.wire.kafka.request import Api, Request
 
 _FEATURES_EPOCH_TAG, _FEATURES_TAG = 1, 2
+_SMALL = 4096  # bytes of a reply that is remembered; Kafka's have less than a thousand
 _SOFTWARE = write_string("kafka-self-healing", flexible=True) + write_string("0", flexible=True)
 
 
@@ -39,19 +41,32 @@ class ApiVersions(Request[ApiVersionsReply]):
 
     def decode(self, reader: Reader, version: int) -> ApiVersionsReply:
         """Read the offered APIs. A node that does not know our version answers in v0."""
-        error = reader.int16()
-        if error == UNSUPPORTED_VERSION:
-            reader.flexible, version = False, 0
-        apis = _read_apis(reader)
-        if version >= 1:
-            reader.int32()  # throttle time
-        tags = reader.tags()
-        epoch = features = None
-        if _FEATURES_EPOCH_TAG in tags:
-            epoch = none_if_unknown(reader.part(tags[_FEATURES_EPOCH_TAG]).int64())
-        if _FEATURES_TAG in tags:
-            features = _read_features(reader.part(tags[_FEATURES_TAG]))
-        return ApiVersionsReply(error, apis, features, epoch)
+        body = reader.data[reader.position :]
+        reply = _read_small(body, version) if len(body) <= _SMALL else _read(body, version)
+        reader.position = reader.end
+        return reply
+
+
+def _read(body: bytes, version: int) -> ApiVersionsReply:
+    reader = Reader(body, flexible=ApiVersions.api.is_flexible(version))
+    error = reader.int16()
+    if error == UNSUPPORTED_VERSION:
+        reader.flexible, version = False, 0
+    apis = _read_apis(reader)
+    if version >= 1:
+        reader.int32()  # throttle time
+    tags = reader.tags()
+    epoch = features = None
+    if _FEATURES_EPOCH_TAG in tags:
+        epoch = none_if_unknown(reader.part(tags[_FEATURES_EPOCH_TAG]).int64())
+    if _FEATURES_TAG in tags:
+        features = _read_features(reader.part(tags[_FEATURES_TAG]))
+    reader.finish()
+    return ApiVersionsReply(error, apis, features, epoch)
+
+
+# All nodes of a cluster say the same, each of them every few seconds.
+_read_small = lru_cache(maxsize=64)(_read)
 
 
 def _read_apis(reader: Reader) -> dict[int, tuple[int, int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kafka_self_healing.wire.kafka.errors import raise_for_error
-from kafka_self_healing.wire.kafka.primitives import Reader, none_if_unknown
+from kafka_self_healing.wire.kafka.primitives import Kept, Reader, none_if_unknown
 from kafka_self_healing.wire.kafka.request import Api, Request
 
 _LEAST_NODE = 11
@@ -47,11 +47,15 @@ class ClusterReply:
 
 @dataclass(frozen=True, slots=True)
 class DescribeCluster(Request[ClusterReply]):
-    """Ask for the brokers (of a broker) or the controllers (of a controller, v1 and later)."""
+    """Ask for the brokers (of a broker) or the controllers (of a controller, v1 and later).
+
+    `known`: the nodes that the last reply to the same question named, for whoever asks often.
+    """
 
     api: ClassVar[Api] = Api(key=60, name="DescribeCluster", lowest=0, highest=2, first_flexible=0)
 
     endpoint_type: EndpointType = EndpointType.BROKERS
+    known: Kept[tuple[ClusterNode, ...]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def lowest_version(self) -> int:
@@ -76,14 +80,23 @@ class DescribeCluster(Request[ClusterReply]):
         cluster_id = reader.string()
         controller_id = none_if_unknown(reader.int32())
         fencing = version >= 2 and endpoint_type == EndpointType.BROKERS
-        nodes = []
-        for _ in range(reader.count(_LEAST_NODE)):
-            node_id, host, port = reader.int32(), reader.string(), reader.int32()
-            rack = reader.nullable_string()
-            fenced = reader.boolean() if version >= 2 else None
-            reader.tags()
-            nodes.append(ClusterNode(node_id, host, port, rack, fenced if fencing else None))
+
+        def read_nodes(reader: Reader) -> tuple[ClusterNode, ...]:
+            return _read_nodes(reader, version, fencing=fencing)
+
+        nodes = (self.known or Kept()).read(reader, version, read_nodes)
         reader.int32()  # cluster_authorized_operations
         reader.tags()
         raise_for_error(self.api.name, error, message)
-        return ClusterReply(error, message, endpoint_type, cluster_id, controller_id, tuple(nodes))
+        return ClusterReply(error, message, endpoint_type, cluster_id, controller_id, nodes)
+
+
+def _read_nodes(reader: Reader, version: int, *, fencing: bool) -> tuple[ClusterNode, ...]:
+    nodes = []
+    for _ in range(reader.count(_LEAST_NODE)):
+        node_id, host, port = reader.int32(), reader.string(), reader.int32()
+        rack = reader.nullable_string()
+        fenced = reader.boolean() if version >= 2 else None
+        reader.tags()
+        nodes.append(ClusterNode(node_id, host, port, rack, fenced if fencing else None))
+    return tuple(nodes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from kafka_self_healing.wire.kafka.errors import KafkaProtocolError, raise_for_error
 from kafka_self_healing.wire.kafka.primitives import (
     PAST_THE_END,
+    Kept,
     Reader,
     none_if_unknown,
     write_array,
@@ -70,13 +71,54 @@ class MetadataReply:
     topics: tuple[TopicMetadata, ...]
 
 
+class KnownMetadata:
+    """What was read last, with the bytes that it was read from: the same bytes are not read again.
+
+    Of a big cluster's metadata hardly anything changes from one reply to the next, whoever sends
+    it, and comparing costs a hundredth of decoding. A topic says itself where it ends, so bytes
+    that begin like a known one are that one.
+    """
+
+    __slots__ = ("_topics", "_version", "brokers")
+
+    def __init__(self) -> None:
+        self.brokers: Kept[tuple[BrokerMetadata, ...]] = Kept()
+        self._topics: dict[bytes, tuple[bytes, TopicMetadata]] = {}
+        self._version = 0
+
+    def read_topics(self, reader: Reader, version: int) -> tuple[TopicMetadata, ...]:
+        """Read all topics of a reply."""
+        data, number = reader.data, reader.count(_LEAST_TOPIC)
+        known = self._topics if version == self._version and reader.flexible else {}
+        seen: dict[bytes, tuple[bytes, TopicMetadata]] = {}
+        topics = []
+        for _ in range(number):
+            start = reader.position
+            # After the error code: the name, whose length plus one is a byte if it is below 127.
+            name = data[start + 3 : start + 2 + data[start + 2]] if start + 2 < reader.end else b""
+            entry = known.get(name)
+            if entry is not None and data.startswith(entry[0], start):
+                reader.position = start + len(entry[0])
+            else:
+                topic = _read_topic(reader, version)
+                entry = data[start : reader.position], topic
+            seen[name] = entry
+            topics.append(entry[1])
+        self._topics, self._version = seen, version
+        return tuple(topics)
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata(Request[MetadataReply]):
-    """Ask for the brokers and for all topics (`topics` None), none (empty) or the named ones."""
+    """Ask for the brokers and for all topics (`topics` None), none (empty) or the named ones.
+
+    `known`: what earlier replies said, for whoever asks the same again and again.
+    """
 
     api: ClassVar[Api] = Api(key=3, name="Metadata", lowest=1, highest=13, first_flexible=9)
 
     topics: tuple[str, ...] | None = None
+    known: KnownMetadata | None = field(default=None, compare=False, repr=False)
 
     def encode(self, version: int) -> bytes:
         """Return the body; topics are never created by it."""
@@ -99,16 +141,21 @@ class Metadata(Request[MetadataReply]):
         """Read the reply."""
         if version >= 3:
             reader.int32()  # throttle time
-        brokers = tuple([_read_broker(reader) for _ in range(reader.count(_LEAST_BROKER))])
+        known = self.known or KnownMetadata()
+        brokers = known.brokers.read(reader, version, _read_brokers)
         cluster_id = reader.nullable_string() if version >= 2 else None
         controller_id = none_if_unknown(reader.int32())
-        topics = tuple([_read_topic(reader, version) for _ in range(reader.count(_LEAST_TOPIC))])
+        topics = known.read_topics(reader, version)
         if 8 <= version <= 10:
             reader.int32()  # cluster_authorized_operations
         error = reader.int16() if version >= 13 else None
         reader.tags()
         raise_for_error(self.api.name, error or 0, None)
         return MetadataReply(error, cluster_id, controller_id, brokers, topics)
+
+
+def _read_brokers(reader: Reader) -> tuple[BrokerMetadata, ...]:
+    return tuple([_read_broker(reader) for _ in range(reader.count(_LEAST_BROKER))])
 
 
 def _read_broker(reader: Reader) -> BrokerMetadata:

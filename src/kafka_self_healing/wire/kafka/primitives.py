@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from kafka_self_healing.wire.kafka.errors import KafkaProtocolError
 
 _Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
 
 _INT8 = struct.Struct(">b").unpack_from
 _INT16 = struct.Struct(">h").unpack_from
@@ -154,6 +155,32 @@ class Reader:
     def part(self, bounds: tuple[int, int]) -> Reader:
         """Return a reader that sees nothing but the tagged field within `bounds`."""
         return Reader(self.data[bounds[0] : bounds[1]], flexible=True)
+
+
+class Kept(Generic[_Value]):
+    """A part of a reply that was read last, with its bytes: the same bytes are not read again."""
+
+    __slots__ = ("_raw", "_value", "_version")
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._version = 0
+        self._value: _Value | None = None
+
+    def read(self, reader: Reader, version: int, read: Callable[[Reader], _Value]) -> _Value:
+        """Return what begins at the reader's position, by `read` if it is not known.
+
+        The part must say itself where it ends, as an array does by its count.
+        """
+        start = reader.position
+        known = self._value if self._version == version else None
+        if known is not None and reader.data.startswith(self._raw, start):
+            reader.position = start + len(self._raw)
+            return known
+        value = read(reader)
+        self._raw, self._version = reader.data[start : reader.position], version
+        self._value = value
+        return value
 
 
 def none_if_unknown(value: int) -> int | None:
