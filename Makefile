@@ -1,11 +1,12 @@
 # make demo   run the main job: a real Kafka cluster, broken and healed
-# make test   everything that needs no root, with real clusters; make check: style, types, layers
+# make test   what needs no root, with a plain and a secured cluster; make check: style, types, layers
+# make test-all   also ZooKeeper mode, separate controllers, 2,000 partitions, crashes of the daemon
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-heavy check bench sim install clean lab-packages lab-up lab-down test-lab
+.PHONY: demo test test-heavy test-all check bench sim install clean lab-packages lab-up lab-down test-lab
 .DEFAULT_GOAL := test
 
 install: $(VENV)/.installed
@@ -50,6 +51,9 @@ lab-down: install
 # Root and Debian only; `.ci/run` says so where it is neither.
 test-lab: install
 	$(BIN)/python -m tests.budget lab
+
+test-all: check
+	$(BIN)/python -m tests.budget all
 
 bench: install
 	$(BIN)/python -m bench
