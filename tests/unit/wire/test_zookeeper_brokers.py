@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import struct
 import threading
 from collections.abc import Callable
 
@@ -32,6 +33,11 @@ async def test_ids_are_read_in_order_and_the_session_ends() -> None:
         assert threading.active_count() <= before + 1  # to_thread keeps its own
 
 
+SHORT = b"\0\0\0\x14" + struct.pack(">iqii", 1, 0, 0, 1 << 30)  # a list that is longer than it
+OTHER_XID = b"\0\0\0\x10" + bytes(16)
+NO_SESSION = "no session of ZooKeeper's"
+
+
 @pytest.mark.parametrize(
     ("script", "wanted", "said"),
     [
@@ -40,7 +46,13 @@ async def test_ids_are_read_in_order_and_the_session_ends() -> None:
         (registry([], error=-115), zookeeper.ZooKeeperAuthenticationError, "login was refused"),
         (silent, zookeeper.ZooKeeperTimedOutError, "no session"),
         (sending(b""), zookeeper.ZooKeeperTimedOutError, "no session"),
-        (sending(b"\0\0\0\4abcd"), zookeeper.ZooKeeperProtocolError, "no session of ZooKeeper's"),
+        (registry([], broken=b"\0\0\0\2ab"), zookeeper.ZooKeeperProtocolError, NO_SESSION),
+        (
+            registry([], broken=OTHER_XID),
+            zookeeper.ZooKeeperProtocolError,
+            NO_SESSION,
+        ),
+        (registry([], broken=SHORT), zookeeper.ZooKeeperProtocolError, NO_SESSION),
     ],
 )
 async def test_each_failure_has_its_class(

@@ -96,8 +96,11 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await asyncio.Event().wait()
 
 
-def registry(ids: list[str], *, error: int = 0) -> Script:
-    """Return a script of the client protocol: a session, one list of children, an end."""
+def registry(ids: list[str], *, error: int = 0, broken: bytes = b"") -> Script:
+    """Return a script of the client protocol: a session, one list of children, an end.
+
+    `broken`: a frame that is sent instead of the list.
+    """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _frame(reader)
@@ -106,6 +109,9 @@ def registry(ids: list[str], *, error: int = 0) -> Script:
         while True:
             xid, kind = struct.unpack(">ii", (await _frame(reader))[:8])
             names = b"".join(len(i).to_bytes(4, "big") + i.encode() for i in ids)
+            if broken and kind == GET_CHILDREN:
+                writer.write(broken)
+                continue
             body = (
                 len(ids).to_bytes(4, "big") + names if kind == GET_CHILDREN and not error else b""
             )

@@ -33,6 +33,9 @@ _MOST_IDS = 10_000
 _SILENT = logging.getLogger(f"{__name__}.kazoo")
 _SILENT.disabled = True  # it logs each lost connection with its traceback; we return errors
 
+_BROKEN = (struct.error, LookupError, ValueError, RuntimeError)
+"""What kazoo raises on a reply that it cannot read."""
+
 
 def registered_brokers(
     endpoint: Endpoint,
@@ -70,6 +73,8 @@ def registered_brokers(
             f"{endpoint.where}: there is no {chroot}/brokers/ids; "
             "does Kafka keep its nodes below another chroot?"
         ) from None
+    except _BROKEN as wrong:
+        raise _no_session(wrong).at(endpoint.where) from None
     except (kazoo.exceptions.KazooException, handler.timeout_exception) as wrong:
         if failed:
             raise _no_session(failed[0]).at(endpoint.where) from None
@@ -170,8 +175,7 @@ def _handler(endpoint: Endpoint, timeout_s: float, told: Callable[[Exception], N
             def work() -> None:
                 try:
                     func(*args, **given)
-                except (errors.KazooException, struct.error, LookupError, ValueError,
-                        RuntimeError, OSError) as wrong:  # fmt: skip
+                except (errors.KazooException, OSError, *_BROKEN) as wrong:
                     told(wrong)
 
             return super().spawn(work)
