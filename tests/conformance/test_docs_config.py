@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,8 @@ from kafka_self_healing.config.schema import (
     PolicyKnobs,
     RungConfig,
 )
-from kafka_self_healing.model.policy import Budget, Policy
+from kafka_self_healing.config.schema_access import SaslSection, TlsSection
+from kafka_self_healing.model.policy import Budget, Mode, Policy
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -33,26 +35,36 @@ ROWS = {
 }
 
 
+ONCE = {TlsSection: "tls", SaslSection: "sasl"}
+"""Sections that stand at several places and are documented once, under a name of their own."""
+
+ABOVE = {f"cluster.nodes[].{name}" for name in ("security", "access", "service", "log")}
+"""What a node says like its cluster."""
+
+
 def _options(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         path = f"{above}{field.alias or name}"
-        inner, listed = _model(field.annotation)
-        if inner is RungConfig or inner is None or path == "cluster.nodes[].service":
+        inner, listed = _models(field.annotation)
+        first = inner[0] if inner else None
+        if first is not BudgetConfig and not (first and path.startswith("notifications.")):
             yield path, field.default
-        else:
-            if inner is not BudgetConfig and not path.startswith("notifications."):
-                yield path, field.default
-            yield from _options(inner, f"{path}[]." if listed else f"{path}.")
+        if first is RungConfig or path in ABOVE:
+            continue
+        for section in inner:
+            prefix = ONCE.get(section, f"{path}[]" if listed else path)
+            if not above.startswith(f"{prefix}."):  # the TLS of a login's own endpoint
+                yield from _options(section, f"{prefix}.")
 
 
-def _model(annotation: Any, *, listed: bool = False) -> tuple[type[BaseModel] | None, bool]:
+def _models(annotation: Any, *, listed: bool = False) -> tuple[list[type[BaseModel]], bool]:
+    """Return every form that a field's section may have, and whether it is a list of them."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, listed
-    for part in get_args(annotation):
-        inner = _model(part, listed=listed or Ellipsis in get_args(annotation))
-        if inner[0]:
-            return inner
-    return None, listed
+        return [annotation], listed
+    listed = listed or Ellipsis in get_args(annotation)
+    inner = [_models(part, listed=listed) for part in get_args(annotation)]
+    found = [model for models, _ in inner for model in models]
+    return found, listed or any(each for models, each in inner if models)
 
 
 OPTIONS = dict(_options(ConfigFile))
@@ -63,6 +75,26 @@ def test_each_option_has_a_row_with_its_meaning(path: str) -> None:
     """Every key that the schema knows is in a table, with words about it."""
     assert path in ROWS
     assert len(ROWS[path][3].strip()) > 5
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        (path, default)
+        for path, default in OPTIONS.items()
+        if isinstance(default, bool | int | float | StrEnum) and not path.startswith("policy.")
+    ],
+)
+def test_each_default_is_the_one_of_the_code(path: str, default: object) -> None:
+    """A number, a truth value or a word that is the default stands in the second column."""
+    match default:
+        case bool():
+            written = str(default).lower()
+        case StrEnum():
+            written = default.value
+        case _:
+            written = f"{default:.12g}"
+    assert f"`{written}`" in ROWS[path][2]
 
 
 @pytest.mark.parametrize("name", list(PolicyKnobs.model_fields))
@@ -105,14 +137,31 @@ def test_the_documentation_names_no_option_that_does_not_exist() -> None:
 def test_each_documented_example_loads(example: str, tmp_path: Path) -> None:
     """Each fragment loads when it is put into a valid file."""
     sections = yaml.safe_load(example.replace("${SMTP_PASSWORD}", "${PASSWORD}"))
+    inventory = sections.pop("cluster", {})
+    changes = sections | {f"cluster.{key}": value for key, value in inventory.items()}
 
-    assert read(tmp_path, changed(sections)).cluster.name == "orders"
+    assert read(tmp_path, changed(changes)).cluster.name == "orders"
 
 
-def test_the_example_file_loads_and_can_heal_everything() -> None:
-    """The three-node example has no problem, no note and no gap but its mode."""
-    settings = load(ROOT / "examples" / "three-node-kraft.yaml", {})
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
-    assert len(settings.cluster.nodes) == 3
+
+def test_there_is_an_example_for_each_sort_of_cluster() -> None:
+    """The documentation links each of them."""
+    assert [path.name for path in EXAMPLES] == [
+        "docker.yaml",
+        "secured-kraft-ssh.yaml",
+        "three-node-kraft.yaml",
+        "zookeeper-ssh.yaml",
+    ]
+    assert all(f"../examples/{path.name}" in TEXT for path in EXAMPLES)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_each_example_loads_and_can_heal_everything(path: Path) -> None:
+    """An example has no problem, no note and no gap but its mode."""
+    settings = load(path, {})
+
+    assert len(settings.cluster.nodes) >= 3
     assert settings.notes == ()
-    assert unhealable(dataclasses.replace(settings, mode=type(settings.mode).AUTO)) == ()
+    assert unhealable(dataclasses.replace(settings, mode=Mode.AUTO)) == ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kafka_self_healing.config.scalars import is_loopback
 from kafka_self_healing.config.settings import Settings
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
-from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig
 from kafka_self_healing.model.policy import Mode
 
 SMALL_GROUP = 2
@@ -31,7 +32,7 @@ def unhealable(settings: Settings) -> tuple[str, ...]:
     """Return a sentence for each gap, with the nodes that it concerns; none: all can be healed."""
     nodes_of: dict[_Gap, list[str]] = {}
     for node in settings.cluster.nodes.values():
-        for gap in _gaps(node, settings.cluster):
+        for gap in _gaps(node, settings):
             nodes_of.setdefault(gap, []).append(node.id)
     everyone = len(settings.cluster.nodes)
     return (*_mode(settings.mode), *(_say(gap, ids, everyone) for gap, ids in nodes_of.items()))
@@ -53,10 +54,18 @@ def _mode(mode: Mode) -> tuple[str, ...]:
             return ()
 
 
-def _gaps(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
+def _gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
     yield from _service_gaps(node)
-    yield from _witness_gaps(node, cluster)
-    if Kind.JVM not in node.kinds:
+    yield from _host_gaps(node, settings)
+    yield from _witness_gaps(node, settings.cluster)
+    yield from _small_groups(node, settings.cluster)
+    if Kind.CERTIFICATE not in node.kinds and (node.listener.tls or node.zookeeper.tls):
+        why = (
+            "without CERTIFICATE evidence nobody reads the certificates that it serves, and with "
+            "an expired one a new process would end at once"
+        )
+        yield _Gap(_HUNG, "is not healed by itself", why)
+    if Kind.JVM not in node.kinds and not node.is_member:
         why = (
             "without JVM evidence (jmx_port) its progress is not seen, so a long start cannot "
             "be told from one that is stuck"
@@ -87,21 +96,47 @@ def _service_gaps(node: NodeConfig) -> Iterator[_Gap]:
         yield _Gap(_HUNG, cannot, "without PROTOCOL evidence its silence is not noticed")
 
 
+def _host_gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
+    """A host that nobody says how to ask is asked only if it turns out to be this machine."""
+    known = node.access is not None or node.id in settings.here or is_loopback(node.host)
+    if known or Kind.SERVICE not in node.kinds:
+        return
+    why = (
+        "no access says how its host is asked, so the state of its process and the lock of its "
+        "log directory are not read, unless it is the healer's own machine"
+    )
+    yield _Gap(_GONE, "may not be healed", why)
+    yield _Gap((Condition.STORAGE_HUNG,), "may not be seen", why)
+
+
 def _witness_gaps(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
     others = [other for other in cluster.nodes.values() if other.id != node.id]
-    if node.is_broker and not any(Kind.PEERS in other.kinds for other in others):
-        why = "no other broker is asked (PEERS), so nobody can say that the cluster dropped it"
-        yield _Gap(_HUNG, "cannot be healed", why)
-    if node.is_voter and not any(Kind.QUORUM in other.kinds for other in others):
-        why = "no other controller is asked (QUORUM), so nobody can say that the quorum dropped it"
-        yield _Gap(_HUNG, "cannot be healed", why)
-    if node.is_voter and not any(Kind.QUORUM in each.kinds for each in cluster.nodes.values()):
-        yield _Gap((Condition.QUORUM_LOST,), "cannot be seen", "no controller is asked (QUORUM)")
+    for role, of_it, kind, asked, group in (
+        (node.is_broker, "broker", Kind.PEERS, "PEERS", "the cluster"),
+        (node.is_voter, "controller", Kind.QUORUM, "QUORUM", "the quorum"),
+        (node.is_member, "ZooKeeper server", Kind.QUORUM, "QUORUM", "the ensemble"),
+    ):
+        if role and not any(kind in other.kinds for other in others):
+            why = f"no other {of_it} is asked ({asked}), so nobody can say that {group} dropped it"
+            yield _Gap(_HUNG, "cannot be healed", why)
+    if not any(Kind.QUORUM in each.kinds for each in cluster.nodes.values()):
+        if node.is_voter:
+            lost = Condition.QUORUM_LOST
+            yield _Gap((lost,), "cannot be seen", "no controller is asked (QUORUM)")
+        elif cluster.mode is ClusterMode.ZOOKEEPER:
+            lost = Condition.ENSEMBLE_QUORUM_LOST
+            yield _Gap((lost,), "cannot be seen", "no ZooKeeper server is asked (QUORUM)")
     if node.is_broker and not any(Kind.PEERS in each.kinds for each in cluster.nodes.values()):
         why = "no broker is asked about replicas (PEERS)"
         yield _Gap((Condition.UNDER_REPLICATED,), "cannot be seen", why)
-    groups = (("controllers", node.is_voter, cluster.voters), ("brokers", node.is_broker,
-              cluster.brokers))  # fmt: skip
+
+
+def _small_groups(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
+    groups = (
+        ("controllers", node.is_voter, cluster.voters),
+        ("brokers", node.is_broker, cluster.brokers),
+        ("ZooKeeper servers", node.is_member, cluster.members),
+    )
     for name, member, group in groups:
         if member and len(group) <= SMALL_GROUP:
             why = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Self
 
 from kafka_self_healing.errors import Problem
@@ -23,7 +24,8 @@ class Scalar(str):
     """A text as written in the file.
 
     `plain`: it stood without quotes, so a field that wants a number or a truth value may read it
-    as one. `substituted`: it came from the environment, so it is never shown in a message.
+    as one. `substituted`: it came from the environment or a file, so it is
+    never shown in a message.
     """
 
     __slots__ = ("plain", "substituted")
@@ -49,14 +51,19 @@ class Mark:
 START = Mark(1, 1)
 
 
-def place_text(place: Place) -> str:
-    """Return a place as people write it: `cluster.nodes[0].kafka_port`."""
+def place_text(place: Place, sealed: AbstractSet[str] = frozenset()) -> str:
+    """Return a place as people write it: `cluster.nodes[0].kafka_port`.
+
+    It ends at a key of `sealed`: what is below may be a secret in a wrong shape.
+    """
     text = ""
     for step in place:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
             text += f".{step}" if text else step
+        if step in sealed:
+            break
     return text
 
 
@@ -64,7 +71,8 @@ def place_text(place: Place) -> str:
 class Document:
     """The tree of a file (mappings, lists, scalars, None), where each part stands, what is wrong.
 
-    `marks` holds the position of each value, `key_marks` that of the key before it.
+    `marks` holds the position of each value, `key_marks` that of the key before it; `notes` are
+    sentences about what is allowed but unusual; `sealed`: see `place_text`.
     """
 
     file: str
@@ -72,6 +80,13 @@ class Document:
     marks: Mapping[Place, Mark]
     key_marks: Mapping[Place, Mark]
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    sealed: AbstractSet[str] = frozenset()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file, from which its relative paths count."""
+        return Path(self.file).absolute().parent
 
     def at(self, place: Place) -> object:
         """Return the value at a place; None where the file has nothing there."""
@@ -98,4 +113,5 @@ class Document:
         while mark is None:
             mark = self.marks.get(above) if above in self.marks or above else START
             above = above[:-1]
-        return Problem(self.file, mark.line, mark.column, place_text(place), message)
+        path = place_text(place, self.sealed)
+        return Problem(self.file, mark.line, mark.column, path, message)

@@ -6,7 +6,7 @@ A format is one function from text to `Document`; `PARSERS` names them by file s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set as AbstractSet
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from kafka_self_healing.config.document import Document
 from kafka_self_healing.config.messages import explain
 from kafka_self_healing.config.parts import parts_of
 from kafka_self_healing.config.rules import broken_rules
-from kafka_self_healing.config.schema import ConfigFile
+from kafka_self_healing.config.schema import SECRET_KEYS, ConfigFile
 from kafka_self_healing.config.settings import Settings, settings_of
 from kafka_self_healing.config.yaml_source import parse_yaml
 from kafka_self_healing.errors import ConfigError, Problem
@@ -23,8 +23,11 @@ from kafka_self_healing.errors import ConfigError, Problem
 MAX_BYTES = 1_048_576
 """More than this is not a configuration: a thousand nodes take about a quarter of it."""
 
-Parser = Callable[[str, str, Mapping[str, str]], Document]
-"""Takes the file's name, its text and the environment. Raises ConfigError if there is no tree."""
+Parser = Callable[[str, str, Mapping[str, str], AbstractSet[str]], Document]
+"""Takes the file's name, its text, the environment, and the keys below which nothing is shown.
+
+Raises ConfigError if there is no tree.
+"""
 
 PARSERS: dict[str, Parser] = {".yaml": parse_yaml, ".yml": parse_yaml}
 
@@ -36,7 +39,7 @@ def load(path: Path | str, environ: Mapping[str, str] | None = None) -> Settings
     """
     source = Path(path)
     variables = os.environ if environ is None else environ
-    document = _parser(source)(str(source), _text(source), variables)
+    document = _parser(source)(str(source), _text(source), variables, SECRET_KEYS)
     problems = list(document.problems)
     config = None
     try:
@@ -48,7 +51,7 @@ def load(path: Path | str, environ: Mapping[str, str] | None = None) -> Settings
     problems += [problem for problem in broken if problem.path not in told]
     if problems or config is None:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
-    return settings_of(config, source, variables)
+    return settings_of(config, source, variables, document.notes)
 
 
 def _parser(source: Path) -> Parser:

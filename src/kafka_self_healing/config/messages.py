@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kafka_self_healing.config.document import Document, Place, Unreadable, place_text
+from kafka_self_healing.config.document import Document, Place, Unreadable
 from kafka_self_healing.config.scalars import SAID, nearest, shown
 from kafka_self_healing.config.schema import ELSEWHERE, ConfigFile, PolicyKnobs
+from kafka_self_healing.config.schema_access import SERVICES
 from kafka_self_healing.errors import Problem
 from kafka_self_healing.model.incident import Condition
 
@@ -23,33 +25,44 @@ def explain(error: ValidationError, document: Document) -> list[Problem]:
     """
     problems = []
     for detail in error.errors(include_url=False, include_input=False):
-        place: Place = detail["loc"]
-        if document.at(place) is Unreadable.VALUE:
+        place, section = _find(detail["loc"])
+        value = document.at(place)
+        if value is Unreadable.VALUE:
             continue
-        if detail["type"] == "too_short" and document.at(place):
+        if detail["type"] == "too_short" and value:
             continue  # its items are wrong, each told by itself
         if detail["type"] == "extra_forbidden":
-            problems.append(document.problem(place, _unknown_key(place), at_key=True))
+            above = _find(detail["loc"][:-1])[1]
+            problems.append(document.problem(place, _unknown_key(place, above), at_key=True))
+        elif detail["type"] == "missing":
+            above = _find(detail["loc"][:-1])[1]
+            problems.append(document.problem(place, required(above, str(place[-1]))))
         else:
-            problems.append(document.problem(place, _sentence(detail, document.at(place))))
+            problems.append(document.problem(place, _sentence(detail, place, section, value)))
     return problems
 
 
-def _sentence(detail: ErrorDetails, value: object) -> str:
-    place = detail["loc"]
+def required(section: type[BaseModel] | None, key: str) -> str:
+    """Return what is said of a key that is missing, with its example if the schema has one."""
+    field = _fields(section).get(key) if section else None
+    example = f", for example `{key}: {field.examples[0]}`" if field and field.examples else ""
+    return f"is required; add it{example}"
+
+
+def _sentence(
+    detail: ErrorDetails, place: Place, section: type[BaseModel] | None, value: object
+) -> str:
     match detail["type"]:
         case kind if kind == SAID:
             return detail["msg"]
-        case "missing":
-            return _missing(place)
         case "too_short":
             return "must not be empty; list at least one"
         case "model_type" | "model_attributes_type" | "dict_type":
-            known = _known_keys(place)
+            known = _known_keys(section)
             keys = f" with the keys {known}" if known else ""
             return f"must be a mapping{keys}, not {_kind_of(value)}"
         case "tuple_type" | "list_type":
-            if len(place) > 1 and place[-1] in {"start", "stop", "kill", "status"}:
+            if len(place) > 1 and place[-1] in {"start", "stop", "kill", "status", "argv"}:
                 return "must be a list of a program and its arguments: [program, argument, …]"
             return f"must be a list: [first, second, …], not {_kind_of(value)}"
         case other:  # pragma: no cover - the schema has no other kinds; a test lists them
@@ -61,17 +74,8 @@ def _kind_of(value: object) -> str:
     return "a single value" if isinstance(value, str) else shown(value)
 
 
-def _missing(place: Place) -> str:
+def _unknown_key(place: Place, section: type[BaseModel] | None) -> str:
     key = str(place[-1])
-    section = _section(place[:-1])
-    field = _fields(section).get(key) if section else None
-    example = f", for example `{key}: {field.examples[0]}`" if field and field.examples else ""
-    return f"is required; add it{example}"
-
-
-def _unknown_key(place: Place) -> str:
-    key = str(place[-1])
-    section = _section(place[:-1])
     known = list(_fields(section)) if section else []
     if section is PolicyKnobs and key in ELSEWHERE:
         return f"is no knob of the policy; say it as `{ELSEWHERE[key]}`"
@@ -85,32 +89,38 @@ def _unknown_key(place: Place) -> str:
     return f"unknown key; remove it, or use one of: {', '.join(known)}"
 
 
-def _known_keys(place: Place) -> str:
-    section = _section(place)
-    names = list(_fields(section)) if section else []
-    return ", ".join(names) if len(names) <= _MANY_KEYS else place_text(place) + ".…"
+def _known_keys(section: type[BaseModel] | None) -> str:
+    fields = _fields(section) if section else {}
+    names = sorted(fields, key=lambda name: not fields[name].is_required())
+    return ", ".join(names[:_MANY_KEYS]) + (", …" if len(names) > _MANY_KEYS else "")
 
 
 def _fields(section: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
-def _section(place: Place) -> type[BaseModel] | None:
-    """Return the model that describes the mapping at `place`."""
+def _find(loc: tuple[str | int, ...]) -> tuple[Place, type[BaseModel] | None]:
+    """Return the place of an error, and the model of the mapping there.
+
+    Where a section has one of several forms, pydantic's place names the form as well; ours not.
+    """
+    place: list[str | int] = []
     section: type[BaseModel] | None = ConfigFile
-    for step in place:
-        if isinstance(step, int):
+    forms: list[type[BaseModel]] = []
+    for step in loc:
+        if len(forms) > 1 and step in SERVICES:
+            section, forms = SERVICES[str(step)], []
             continue
-        field = _fields(section).get(step) if section else None
-        section = _model_in(field.annotation) if field else None
-    return section
+        place.append(step)
+        if isinstance(step, str):
+            field = _fields(section).get(step) if section else None
+            forms = list(_models_in(field.annotation)) if field else []
+            section = forms[0] if forms else None
+    return tuple(place), section
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        yield annotation
     for part in get_args(annotation):
-        model = _model_in(part)
-        if model:
-            return model
-    return None
+        yield from _models_in(part)

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from kafka_self_healing.config.document import Scalar
+from kafka_self_healing.config.section import PLACEHOLDER
 from kafka_self_healing.secret import Secret
 
 SAID = "said"
@@ -31,6 +33,19 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,250}")
+_OTHER_UNITS = re.compile(
+    r".*\.(socket|target|timer|mount|automount|swap|path|slice|scope|device)", re.DOTALL
+)
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,250}")
+_WORD = re.compile(r"[^\s\x00-\x1f-][^\s\x00-\x1f]{0,500}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,4000}")
+_TELLING_HEADER = re.compile(
+    r"authorization|cookie|token|secret|password|api[_-]?key|credential", re.IGNORECASE
+)
+_POINTER = re.compile(r"(/([^~/]|~[01])*)+")
 _E = TypeVar("_E", bound=StrEnum)
 
 
@@ -172,6 +187,112 @@ def _secret(value: object) -> Secret:
     return Secret(str(value))
 
 
+def _id(value: object) -> str:
+    typed = _typed(value)
+    if isinstance(typed, int) and not isinstance(typed, bool) and 0 <= typed < 2**31:
+        return str(typed)
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return str(value)
+    raise said(
+        "must be a whole number such as Kafka's node.id (of a ZooKeeper server: a name of letters, "
+        f"digits, `.`, `_` or `-`), not {shown(value)}"
+    )
+
+
+def _sample(text: str) -> str:
+    """Return a text with its placeholders filled in by something harmless, to look at its form."""
+    return PLACEHOLDER.sub("1", text)
+
+
+def _unit(value: object) -> str:
+    text = _text(value)
+    if not _UNIT.fullmatch(_sample(text)):
+        raise said(f"must be the name of a systemd unit such as kafka@{{id}}, not {shown(value)}")
+    if _OTHER_UNITS.fullmatch(text):
+        raise said(
+            f"must be a service: a name that ends in .service or nothing, not {shown(value)}"
+        )
+    return text
+
+
+def _sampled(pattern: re.Pattern[str], rule: str) -> PlainValidator:
+    def read(value: object) -> str:
+        text = _text(value)
+        if not pattern.fullmatch(_sample(text)):
+            raise said(f"{rule}, not {shown(value)}")
+        return text
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+def _url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(_sample(text))
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    # What was written is not shown: it may hold a password.
+    if not usable or re.search(r"[\s\x00-\x1f]", text):
+        raise said("must be a URL that begins with http:// or https:// and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise said("must not hold a login; use the keys for user and password instead")
+    return text
+
+
+def _header(value: object) -> str:
+    text = _text(value)
+    if not _HEADER_VALUE.fullmatch(text):
+        raise said("must be one line of plain characters")
+    return text
+
+
+def _headers(value: object) -> Mapping[str, str]:
+    names = value if isinstance(value, Mapping) else {}
+    for name in names:
+        if not _HEADER.fullmatch(name):
+            raise said(f"{shown(name)} is no name of a header (letters, digits and `-`)")
+    return names
+
+
+def _open_headers(value: object) -> Any:
+    for name in _headers(value):
+        if _TELLING_HEADER.search(name):
+            raise said(
+                f"{shown(name)} carries a credential; write it below secret_headers, "
+                "or use username and password, or bearer"
+            )
+    return value
+
+
+def _secret_headers(value: object) -> Any:
+    _headers(value)
+    return value
+
+
+def _number(value: object) -> float:
+    typed = _typed(value)
+    if isinstance(typed, bool) or not isinstance(typed, int | float):
+        raise said(f"must be a number (without quotes), not {shown(value)}")
+    return float(typed)
+
+
+def _anything(value: object) -> str | float | bool:
+    typed = _typed(value)
+    if isinstance(typed, bool):
+        return typed
+    if isinstance(typed, int | float):
+        return float(typed)
+    if isinstance(typed, str):
+        return str(typed)
+    raise said(f"must be a text, a number, true or false, not {shown(value)}")
+
+
+def one_or_more(value: object) -> object:
+    """Read a single value as a list of one."""
+    return [value] if isinstance(value, str | int) else value
+
+
 def choice(
     kind: type[_E], noun: str, *, unsupported: Mapping[_E, str] | None = None
 ) -> PlainValidator:
@@ -200,11 +321,19 @@ def empty_section(value: Any) -> Any:
     return {} if value is None else value
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether what is sent to `host` stays on this machine."""
+    return host.casefold() in {"localhost", "::1"} or host.startswith("127.")
+
+
 Text = Annotated[str, PlainValidator(_text, json_schema_input_type=str)]
 Flag = Annotated[bool, PlainValidator(_flag, json_schema_input_type=bool)]
 Count = Annotated[int, _whole(1, 1000)]
 Seed = Annotated[int, _whole(0, 2**31 - 1)]
-Id = Annotated[int, _whole(0, 2**31 - 1)]
+Id = Annotated[str, PlainValidator(_id, json_schema_input_type=int)]
+Status = Annotated[int, _whole(100, 599)]
+Number = Annotated[float, PlainValidator(_number, json_schema_input_type=float)]
+Anything = Annotated[str | float | bool, PlainValidator(_anything, json_schema_input_type=str)]
 Port = Annotated[int, _whole(1, 65_535)]
 Bytes = Annotated[int, _whole(65_536, 2**40)]
 Seconds = Annotated[float, _amount("a number of seconds", MAX_SECONDS)]
@@ -218,3 +347,16 @@ ClusterName = Annotated[
     str, _matching(_CLUSTER_NAME, "must be letters, digits, `.`, `_` or `-`, at most 100")
 ]
 MailAddress = Annotated[str, _matching(_ADDRESS, "must be a plain mail address such as ops@host")]
+CheckName = Annotated[
+    str, _matching(_NAME, "must be letters, digits, `.`, `_` or `-`, at most 100")
+]
+UnitName = Annotated[str, PlainValidator(_unit, json_schema_input_type=str)]
+ContainerName = Annotated[str, _sampled(_CONTAINER, "must be the name or id of a container")]
+Word = Annotated[str, _sampled(_WORD, "must be one word that does not begin with `-`")]
+Url = Annotated[str, PlainValidator(_url, json_schema_input_type=str)]
+Pointer = Annotated[
+    str, _matching(_POINTER, "must be a JSON pointer such as /status/0/state (RFC 6901)")
+]
+HeaderValue = Annotated[str, PlainValidator(_header, json_schema_input_type=str)]
+Headers = Annotated[dict[str, HeaderValue], BeforeValidator(_open_headers)]
+SecretHeaders = Annotated[dict[str, SecretText], BeforeValidator(_secret_headers)]

@@ -6,10 +6,11 @@ Single values are checked here; what concerns several values is in `rules`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import Field, create_model
 
 from kafka_self_healing.config.scalars import (
     AbsolutePath,
@@ -29,36 +30,22 @@ from kafka_self_healing.config.scalars import (
     Text,
     TopicName,
     choice,
-    empty_section,
 )
-from kafka_self_healing.model.access import CommandService
+from kafka_self_healing.config.schema_access import Access, Optional, SecuritySection, Service
+from kafka_self_healing.config.schema_probes import (
+    CanarySection,
+    CommandProbeSection,
+    HttpSection,
+    LogSection,
+    RoleName,
+)
+from kafka_self_healing.config.section import FILLED, Section
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import HEALABLE
-from kafka_self_healing.model.node import ClusterMode, Role
+from kafka_self_healing.model.node import Cluster, ClusterMode
 from kafka_self_healing.model.policy import HungStop, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
-
-_LATER = "not supported in this version"
-_UNSUPPORTED_KINDS = {
-    Kind.LOG: "no log source can be configured in this version",
-    Kind.CERTIFICATE: "certificates are not checked in this version",
-    Kind.CANARY: "no canary is written in this version",
-    Kind.CUSTOM: "third-party checks are not supported in this version",
-}
-
-
-class Section(BaseModel):
-    """A mapping of the file: its keys are closed, its values never change once read."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=False
-    )
-
-
-class ServiceManager(StrEnum):
-    """Who starts and stops a node's process."""
-
-    COMMAND = "command"
+from kafka_self_healing.secret import Secret
 
 
 class LogLevel(StrEnum):
@@ -70,32 +57,31 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-RoleName = Annotated[Role, choice(Role, "role", unsupported={Role.ENSEMBLE: _LATER})]
-MetadataMode = Annotated[
-    ClusterMode, choice(ClusterMode, "cluster mode", unsupported={ClusterMode.ZOOKEEPER: _LATER})
-]
-KindName = Annotated[Kind, choice(Kind, "kind", unsupported=_UNSUPPORTED_KINDS)]
-Command = Annotated[tuple[Text, ...], Field(min_length=1)]
+MetadataMode = Annotated[ClusterMode, choice(ClusterMode, "cluster mode")]
+KindName = Annotated[Kind, choice(Kind, "kind")]
 
-_STOP_TIMEOUT_S = CommandService((), (), (), ()).stop_timeout_s
 _RUNG = Rung("service:start")
 _RETRY = RetryPolicy()
 
 
-class ServiceConfig(Section):
-    """The operator's own programs: argument lists, with `{id}` and `{host}` of the node."""
+class NodeDefaults(Section):
+    """What a node says, or the cluster for every node that does not say it itself.
 
-    manager: Annotated[ServiceManager, choice(ServiceManager, "service manager")] = (
-        ServiceManager.COMMAND
-    )
-    start: Command = Field(examples=["[/usr/local/bin/kafka-ctl, start, '{id}']"])
-    stop: Command = Field(examples=["[/usr/local/bin/kafka-ctl, stop, '{id}']"])
-    kill: Command = Field(examples=["[/usr/local/bin/kafka-ctl, kill, '{id}']"])
-    status: Command = Field(examples=["[/usr/local/bin/kafka-ctl, status, '{id}']"])
-    stop_timeout_s: Seconds = _STOP_TIMEOUT_S
+    A port counts for the nodes of its role alone. `null` at a node takes the cluster's away.
+    """
+
+    kafka_port: Port | None = None
+    controller_port: Port | None = None
+    zookeeper_port: Port | None = None
+    jmx_port: Port | None = None
+    data_dirs: Annotated[tuple[AbsolutePath, ...], FILLED] = ()
+    security: Annotated[SecuritySection, Optional] = SecuritySection()
+    access: Access = None
+    service: Service | None = None
+    log: LogSection | None = None
 
 
-class NodeSection(Section):
+class NodeSection(NodeDefaults):
     """One node of the inventory."""
 
     id: Id = Field(examples=["1"])
@@ -104,21 +90,19 @@ class NodeSection(Section):
     )
     host: HostName = Field(examples=["kafka-1.example.org"])
     rack: Text | None = None
-    kafka_port: Port | None = None
-    controller_port: Port | None = None
-    jmx_port: Port | None = None
-    data_dirs: tuple[AbsolutePath, ...] = ()
-    service: ServiceConfig | None = None
 
 
-class ClusterConfig(Section):
-    """The `cluster` section: the inventory and the session lengths (seconds)."""
+class ClusterConfig(NodeDefaults):
+    """The `cluster` section: the inventory and the session lengths (seconds).
+
+    `session_timeout_s` None: the default of the mode.
+    """
 
     name: ClusterName = Field(examples=["orders"])
     mode: MetadataMode = ClusterMode.KRAFT
-    session_timeout_s: Seconds = 9.0
-    fetch_timeout_s: Seconds = 2.0
-    service: ServiceConfig | None = None
+    session_timeout_s: Seconds | None = None
+    fetch_timeout_s: Seconds = Cluster("").fetch_timeout_s
+    tick_s: Seconds = Cluster("").tick_s
     nodes: Annotated[tuple[NodeSection, ...], Field(min_length=1)] = Field(
         examples=["[{id: 1, roles: [broker, controller], host: kafka-1, …}]"]
     )
@@ -128,6 +112,9 @@ class ChecksConfig(Section):
     """The `checks` section: None means every kind that a node's settings make possible."""
 
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)] | None = None
+    http: tuple[HttpSection, ...] = ()
+    commands: tuple[CommandProbeSection, ...] = ()
+    canary: CanarySection | None = None
 
 
 ELSEWHERE = {
@@ -257,9 +244,6 @@ class AuditConfig(Section):
     file: FilePath | None = None
 
 
-_Optional = BeforeValidator(empty_section)
-
-
 class ConfigFile(Section):
     """A whole file."""
 
@@ -267,11 +251,33 @@ class ConfigFile(Section):
     state_dir: FilePath | None = None
     seed: Seed = 0
     cluster: ClusterConfig = Field(examples=["{name: orders, nodes: […]}"])
-    checks: Annotated[ChecksConfig, _Optional] = ChecksConfig()
-    policy: Annotated[PolicyKnobs, _Optional] = PolicyKnobs()
-    ladders: Annotated[Ladders, _Optional] = Ladders()
-    budgets: Annotated[Budgets, _Optional] = Budgets()
-    replicas: Annotated[ReplicasConfig, _Optional] = ReplicasConfig()
-    notifications: Annotated[NotificationConfig, _Optional] = NotificationConfig()
-    logging: Annotated[LoggingConfig, _Optional] = LoggingConfig()
-    audit: Annotated[AuditConfig, _Optional] = AuditConfig()
+    checks: Annotated[ChecksConfig, Optional] = ChecksConfig()
+    policy: Annotated[PolicyKnobs, Optional] = PolicyKnobs()
+    ladders: Annotated[Ladders, Optional] = Ladders()
+    budgets: Annotated[Budgets, Optional] = Budgets()
+    replicas: Annotated[ReplicasConfig, Optional] = ReplicasConfig()
+    notifications: Annotated[NotificationConfig, Optional] = NotificationConfig()
+    logging: Annotated[LoggingConfig, Optional] = LoggingConfig()
+    audit: Annotated[AuditConfig, Optional] = AuditConfig()
+
+
+def _secret_keys(section: type[Section], seen: set[type[Section]]) -> Iterator[str]:
+    seen.add(section)
+    for name, field in section.model_fields.items():
+        mentioned = set(_mentioned(field.annotation))
+        if Secret in mentioned:
+            yield field.alias or name
+        for kind in mentioned - seen:
+            if issubclass(kind, Section):
+                yield from _secret_keys(kind, seen)
+
+
+def _mentioned(annotation: Any) -> Iterator[type[Any]]:
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _mentioned(part)
+
+
+SECRET_KEYS = frozenset(_secret_keys(ConfigFile, set()))
+"""The keys whose values are secret: nothing below them is ever named in a message."""

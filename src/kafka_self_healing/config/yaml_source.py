@@ -6,7 +6,9 @@ YAML 1.1 (`no`, `22:30`, `012`) stay texts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Set as AbstractSet
+from pathlib import Path
 
 import yaml
 from yaml.composer import ComposerError
@@ -21,6 +23,7 @@ from kafka_self_healing.config.document import (
     Unreadable,
     place_text,
 )
+from kafka_self_healing.config.secret_files import SecretFiles
 from kafka_self_healing.config.substitution import substitute
 from kafka_self_healing.errors import ConfigError, Problem
 
@@ -32,12 +35,16 @@ _NULLS = frozenset({"", "~", "null"})
 _PLAIN_TAGS = frozenset(
     {"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!"}
 )
+_QUOTED = re.compile(r" '(?!<[a-z ]+>')[^']{3,}'|; first occurrence.*", re.DOTALL)
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a configuration needs far fewer"
 
 
-def parse_yaml(file: str, text: str, environ: Mapping[str, str]) -> Document:
-    """Parse `text`, substituting variables in its values.
+def parse_yaml(
+    file: str, text: str, environ: Mapping[str, str], sealed: AbstractSet[str] = frozenset()
+) -> Document:
+    """Parse `text`, substituting variables and files in its values.
 
+    `sealed`: keys whose values are secret; nothing below them is named in a problem.
     Raises ConfigError where there is no tree to go on with; lesser problems are in the document.
     """
     loader = None
@@ -56,7 +63,7 @@ def parse_yaml(file: str, text: str, environ: Mapping[str, str]) -> Document:
         mark = _mark(node)
         message = "the file must be a mapping of sections, beginning with a key such as `cluster:`"
         raise ConfigError([Problem(file, mark.line, mark.column, "", message)])
-    return _Walk(file, environ).document(node)
+    return _Walk(file, environ, sealed).document(node)
 
 
 class _Loader(yaml.BaseLoader):
@@ -79,9 +86,9 @@ class _Loader(yaml.BaseLoader):
 class _Walk:
     """Turns nodes into plain values once, noting positions and problems on the way."""
 
-    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
-        self._file = file
-        self._environ = environ
+    def __init__(self, file: str, environ: Mapping[str, str], sealed: AbstractSet[str]) -> None:
+        self._file, self._environ, self._sealed = file, environ, sealed
+        self._files = SecretFiles(Path(file).absolute().parent)
         self._marks: dict[Place, Mark] = {}
         self._key_marks: dict[Place, Mark] = {}
         self._problems: list[Problem] = []
@@ -89,7 +96,9 @@ class _Walk:
     def document(self, node: yaml.MappingNode) -> Document:
         root = self._mapping(node, ())
         self._marks[()] = START
-        return Document(self._file, root, self._marks, self._key_marks, tuple(self._problems))
+        problems, notes = tuple(self._problems), self._files.notes
+        marks, keys = self._marks, self._key_marks
+        return Document(self._file, root, marks, keys, problems, notes, self._sealed)
 
     def _value(self, node: yaml.Node, place: Place) -> object:
         mark = _mark(node)
@@ -131,7 +140,7 @@ class _Walk:
         plain = node.style is None
         if plain and node.value in _NULLS:
             return None
-        result = substitute(node.value, self._environ)
+        result = substitute(node.value, self._environ, self._files)
         if result.problems:
             for message in result.problems:
                 self._tell(_mark(node), place, message)
@@ -139,7 +148,8 @@ class _Walk:
         return Scalar(result.text, plain=plain, substituted=result.used)
 
     def _tell(self, mark: Mark, place: Place, message: str) -> Unreadable:
-        problem = Problem(self._file, mark.line, mark.column, place_text(place), message)
+        path = place_text(place, self._sealed)
+        problem = Problem(self._file, mark.line, mark.column, path, message)
         self._problems.append(problem)
         return Unreadable.VALUE
 
@@ -158,7 +168,8 @@ def _syntax_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return Problem(file, 1, 1, "", "this is not YAML")
     mark = error.problem_mark
-    what = error.problem or "the text ends too early"
+    # PyYAML quotes what it met: a character or a token may be shown, a word may be a secret.
+    what = _QUOTED.sub("", error.problem or "the text ends too early")
     if "'\\t'" in what:
         message = "a tab where YAML allows only spaces; indent with spaces"
     elif "single document" in (error.context or ""):

@@ -178,6 +178,7 @@ class HttpProbe:
 
     `pointer`: a JSON pointer (RFC 6901) into the answer; `metric`: a line of a Prometheus text;
     either is held against `equals`, `at_least` or `at_most`. `body`: a text that must occur.
+    `secret_headers` are sent like `headers`, and hold credentials such as an API key.
     `stands_for`: the kind of evidence that it is as good as; None: it alerts, no more.
     """
 
@@ -194,6 +195,7 @@ class HttpProbe:
     password: Secret | None = None
     bearer: Secret | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    secret_headers: Mapping[str, Secret] = field(default_factory=dict)
     tls: TlsConfig | None = None
     stands_for: Kind | None = None
 

@@ -11,11 +11,34 @@ from tests.unit.config.config_files import changed, read
 from kafka_self_healing.config import unhealable
 
 AUTO = {"mode": "auto"}
+BROKERS = [{"id": 1, "roles": ["broker"], "host": "127.0.0.1", "kafka_port": 9092}]
+MEMBER = {"id": "zk1", "roles": ["zookeeper"], "host": "127.0.0.1", "zookeeper_port": 2181}
 
 
 def test_a_complete_configuration_has_no_gap(tmp_path: Path) -> None:
     """With three combined nodes, a service, JMX and data directories there is nothing to say."""
     assert unhealable(read(tmp_path, changed(AUTO))) == ()
+
+
+@pytest.mark.parametrize("how", ["local", {"ssh": {}}])
+def test_a_host_that_is_said_how_to_ask_is_no_gap(how: object, tmp_path: Path) -> None:
+    """`local` is a promise, ssh a way: both are enough."""
+    far = {f"cluster.nodes.{n}.host": f"kafka-{n}" for n in range(3)}
+
+    assert unhealable(read(tmp_path, changed({**AUTO, **far, "cluster.access": how}))) == ()
+
+
+def test_an_ensemble_of_three_has_no_gap_but_its_directories(tmp_path: Path) -> None:
+    """What is of Kafka's JVM alone is not said of ZooKeeper's servers."""
+    nodes = [
+        {**BROKERS[0], "id": n, "kafka_port": 9000 + n, "jmx_port": 9200 + n,
+         "data_dirs": [f"/data/{n}"]} for n in (1, 2, 3)
+    ] + [{**MEMBER, "id": f"zk{n}", "zookeeper_port": 2180 + n} for n in (1, 2, 3)]  # fmt: skip
+    text = changed({**AUTO, "cluster.mode": "zookeeper", "cluster.nodes": nodes})
+
+    (gap,) = unhealable(read(tmp_path, text))
+
+    assert gap.startswith("PROCESS_GONE and TERMINATED cannot be healed on node zk1, zk2, zk3: wi")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +86,34 @@ def test_a_complete_configuration_has_no_gap(tmp_path: Path) -> None:
         (
             {"cluster.nodes.2": None},
             "PROCESS_HUNG is not healed by itself on any node: a restart needs a person's approval",
+        ),
+        (
+            {"cluster.nodes.1.host": "kafka-2"},
+            "PROCESS_GONE and TERMINATED may not be healed on node 2: no access says how its host",
+        ),
+        (
+            {"cluster.nodes.1.host": "kafka-2"},
+            "STORAGE_HUNG may not be seen on node 2: no access says how its host is asked",
+        ),
+        (
+            {
+                "cluster.security.controller": {"tls": True},
+                "cluster.security.kafka": {"tls": True},
+                "checks.kinds": ["SERVICE", "PROTOCOL", "PEERS", "QUORUM", "JVM"],
+            },
+            "PROCESS_HUNG is not healed by itself on any node: without CERTIFICATE evidence",
+        ),
+        (
+            {"cluster.mode": "zookeeper", "cluster.nodes": BROKERS},
+            "ENSEMBLE_QUORUM_LOST cannot be seen on any node: no ZooKeeper server is asked",
+        ),
+        (
+            {"cluster.mode": "zookeeper", "cluster.nodes": [*BROKERS, MEMBER]},
+            "PROCESS_HUNG cannot be healed on node zk1: no other ZooKeeper server is asked",
+        ),
+        (
+            {"cluster.mode": "zookeeper", "cluster.nodes": [*BROKERS, MEMBER]},
+            "approval where there are 2 ZooKeeper servers or fewer",
         ),
     ],
 )

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tests.unit.config.config_files import changed, read, refuse
 
+from kafka_self_healing.config.secret_files import SecretFiles
 from kafka_self_healing.config.substitution import substitute
 
+FILES = SecretFiles(Path("/nowhere"))
 VARIABLES = {"A": "1", "EMPTY": "", "YAML": "x: [y, # z"}
 
 
@@ -29,7 +31,7 @@ VARIABLES = {"A": "1", "EMPTY": "", "YAML": "x: [y, # z"}
 )
 def test_references_are_replaced(text: str, expected: str) -> None:
     """Each form gives its text; a value is never parsed again."""
-    result = substitute(text, VARIABLES)
+    result = substitute(text, VARIABLES, FILES)
 
     assert result.text == expected
     assert not result.problems
@@ -47,7 +49,7 @@ def test_references_are_replaced(text: str, expected: str) -> None:
 )
 def test_what_is_no_reference_is_told(text: str, message: str) -> None:
     """A missing variable and a broken reference are problems, not empty texts."""
-    (problem,) = substitute(text, VARIABLES).problems
+    (problem,) = substitute(text, VARIABLES, FILES).problems
 
     assert message in problem
 
