@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from kafka_self_healing.wire.kafka.connection import KafkaConnection
@@ -26,6 +28,7 @@ from kafka_self_healing.wire.tls import TlsContext, load, tls_reason
 
 _NO_MECHANISM: Final = "?"  # none that exists, so that no login begins
 _PLAIN_LIMIT_S: Final = 1.0
+_ALERT_LIMIT_S: Final = 0.5
 _SHARE: Final = 0.98  # of the time left: who tries an address can say how far it got
 
 
@@ -55,7 +58,11 @@ async def connect(
             share_s = _SHARE * _left_s(limit) / len(addresses)
             made = await _open(where, addresses, port, secured, share_s)
             if greet:
-                await made.hello(timeout_s=timeout_s)
+                try:
+                    await made.hello(timeout_s=timeout_s)
+                except KafkaResetError as exc:
+                    again = partial(_open, where, addresses, port, secured, share_s)
+                    raise (secured and await _tls_after_all(again)) or exc from None
                 if sasl is not None:
                     await made.log_in(sasl, host, timeout_s=timeout_s)
     except TimeoutError:
@@ -180,6 +187,28 @@ async def _over(
         plain.close()
         raise
     return connection
+
+
+async def _tls_after_all(again: Callable[[], Awaitable[KafkaConnection]]) -> KafkaWireError | None:
+    """Return the alert that a node sent when it cut us off after the handshake, if it did.
+
+    With TLS 1.3 it looks at our certificate when for us the handshake is over. What we send then
+    may meet a closed connection, and the answer to that may destroy the alert: so this time
+    nothing is sent.
+    """
+    made: KafkaConnection | None = None
+    told: asyncio.Future[KafkaWireError] = asyncio.get_running_loop().create_future()
+    try:
+        async with asyncio.timeout(_ALERT_LIMIT_S):
+            made = await again()
+            made.on_lost(told.set_result)
+            error = await told
+            return error if isinstance(error, KafkaTlsError) else None
+    except (TimeoutError, KafkaWireError):
+        return None
+    finally:
+        if made is not None:
+            await made.close()
 
 
 async def _plain_after_all(where: str, address: str, port: int) -> KafkaTlsError | None:
