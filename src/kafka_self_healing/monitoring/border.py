@@ -18,21 +18,26 @@ _SAID: Final = 500
 
 
 async def ask(
-    plugin: MonitoringPlugin, target: NodeConfig, context: CheckContext
+    plugin: MonitoringPlugin,
+    target: NodeConfig,
+    context: CheckContext,
+    deadline: asyncio.Timeout | None = None,
 ) -> tuple[CheckResult, ...]:
     """Have `plugin` look at `target` once. An error of it is a result too; nothing is raised.
 
-    Only a cancellation of the caller goes through.
+    `deadline`: instead of the context's limit, which a well-behaved check keeps by itself. Only a
+    cancellation of the caller goes through.
     """
     started = context.clock.now().mono_s
     try:
-        async with asyncio.timeout(context.timeout_s + GRACE_S):
+        async with deadline or asyncio.timeout(context.timeout_s + GRACE_S):
             results = tuple(await plugin.check(target, context))
             for result in results:
                 _examine(result, plugin, started)
             return results
     except TimeoutError:
-        outcome, error = Outcome.TIMED_OUT, f"no answer within {context.timeout_s:g} s"
+        waited_s = min(context.timeout_s, context.clock.now().mono_s - started)
+        outcome, error = Outcome.TIMED_OUT, f"no answer within {waited_s:.3g} s"
     except CheckError as wrong:
         known = wrong.outcome in _OUTCOMES
         outcome, error = Outcome(wrong.outcome) if known else Outcome.PROTOCOL, str(wrong)

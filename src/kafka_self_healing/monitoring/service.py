@@ -5,50 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.hosts import HostPool
-from kafka_self_healing.model.evidence import CLUSTER_KINDS, HEALER, CheckResult, Kind, Outcome
+from kafka_self_healing.model.evidence import HEALER, UNANSWERED, CheckResult, Kind, Outcome
 from kafka_self_healing.model.health import NodeStatus
 from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.monitoring.border import ask
+from kafka_self_healing.monitoring.agenda import Agenda
+from kafka_self_healing.monitoring.border import GRACE_S, ask
 from kafka_self_healing.monitoring.checker import HealthChecker
 from kafka_self_healing.monitoring.context import LookContext
-from kafka_self_healing.monitoring.rhythm import LEAST_PAUSE_S, interval_s, jittered, timeout_s
-from kafka_self_healing.monitoring.witnesses import WITNESSES, Witnesses
+from kafka_self_healing.monitoring.hints import Call, Hints
+from kafka_self_healing.monitoring.rhythm import (
+    KNOCKING,
+    LEAST_PAUSE_S,
+    interval_s,
+    jittered,
+    timeout_s,
+)
+from kafka_self_healing.monitoring.watch import NEVER, Watch
+from kafka_self_healing.monitoring.witnesses import Witnesses
 from kafka_self_healing.plugins import MonitoringPlugin, Scope
 
 ALL_KINDS: Final = frozenset(Kind)
 
+PROMPT_S: Final = 0.25
+"""A look that is asked for waits so long for one that began by itself before: most have ended by
+then, and their connections stay. What takes longer is cut off: its answer would be stale."""
+
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Watch:
-    """One thing to look at: a kind of evidence at one node, or one of the witnesses of a round."""
-
-    plugin: MonitoringPlugin
-    kind: Kind
-    node: NodeConfig | None
-    slot: int = 0
-    witnesses: Witnesses | None = None
-    looks: int = 0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def key(self) -> str:
-        """Its name in the hash that makes the jitter."""
-        return f"{self.node.id if self.node else f'witness {self.slot}'}/{self.kind}"
 
 
 class MonitoringService:
     """Looks at every node of one cluster while `run` runs.
 
-    `on_result` gets every result, `subscribe`d callbacks every change of a NodeStatus; both are
-    called in the event loop, and what they raise ends `run`.
+    `on_result` gets every result. A callback of `subscribe` gets the NodeStatus of a node each time
+    that a look shows anything new: another outcome or another fact, not only a later time. Both
+    are called in the event loop, must not block, and what they raise ends `run`.
     """
 
     def __init__(
@@ -67,11 +63,17 @@ class MonitoringService:
         self._clock = clock
         self._on_result = on_result
         self._hosts = hosts or HostPool(cluster, clock)
+        self._own_hosts = hosts is None
         self._checker = HealthChecker(cluster.nodes, policy.silent_looks)
         self._subscribers: list[Callable[[NodeStatus], None]] = []
-        self._group_looked: dict[frozenset[NodeId], float] = {}
-        self._mute: set[tuple[NodeId, Kind]] = set()
+        self._agenda = Agenda(clock)
         self._watches = [watch for plugin in self._plugins for watch in self._watches_of(plugin)]
+        self._at: dict[NodeId, list[Watch]] = {node: [] for node in cluster.nodes}
+        self._about_all = [watch for watch in self._watches if watch.about_cluster]
+        for watch in self._watches:
+            if watch.node is not None and not watch.about_cluster:
+                self._at[watch.node.id].append(watch)
+        self._hints = Hints(cluster, policy, self._checker, self._look_closer)
 
     @property
     def statuses(self) -> Mapping[NodeId, NodeStatus]:
@@ -79,33 +81,41 @@ class MonitoringService:
         return self._checker.statuses
 
     def subscribe(self, callback: Callable[[NodeStatus], None]) -> Callable[[], None]:
-        """Have `callback` called at every change of a NodeStatus; return what ends that."""
+        """Have `callback` called whenever a NodeStatus changes; return what ends that.
+
+        Looks that show what is known already are not told; `statuses` has their times.
+        """
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
     def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind] = ALL_KINDS) -> None:
         """Look at these kinds of these nodes now: each look begins after this call.
 
-        A look that runs already does not count: another one follows it. Several calls before that
-        one begins are one look. PEERS and QUORUM are asked of the usual ones, whatever the nodes.
+        A look that runs already does not count, and is not waited for unless it ends at once or was
+        asked for itself: another one follows it. Several calls before that one begins are one look.
+        PEERS and QUORUM are asked of the usual ones, whatever the nodes.
         """
-        wanted, about = frozenset(kinds), frozenset(nodes)
-        for watch in self._watches:
-            of_cluster = watch.node is None or watch.kind in CLUSTER_KINDS
-            if watch.kind in wanted and (of_cluster or _node_of(watch) in about):
-                watch.asked.set()
+        wanted, now = frozenset(kinds), self._clock.now().mono_s
+        about = [watch for node in frozenset(nodes) for watch in self._at.get(node, ())]
+        for watch in (*about, *self._about_all):
+            if watch.kind in wanted:
+                self._ask(watch, now)
 
     async def run(self) -> None:
         """Look until cancelled; then close the plugins. No task is left behind."""
         try:
             async with asyncio.TaskGroup() as group:
                 for watch in self._watches:
+                    self._agenda.begin(watch)
                     group.create_task(self._keep_looking(watch), name=f"look at {watch.key}")
+                group.create_task(self._agenda.run(), name="agenda")
         finally:
             for plugin in self._plugins:
                 await _close(plugin)
+            if self._own_hosts:
+                await self._hosts.close()
 
-    def _watches_of(self, plugin: MonitoringPlugin) -> Iterable[_Watch]:
+    def _watches_of(self, plugin: MonitoringPlugin) -> Iterable[Watch]:
         for kind in sorted(plugin.kinds):
             able = [
                 node
@@ -114,117 +124,161 @@ class MonitoringService:
             ]
             if kind is Kind.PEERS or (plugin.scope is Scope.CLUSTER and kind is not Kind.QUORUM):
                 witnesses = Witnesses(able, self._checker)
-                for slot in range(min(WITNESSES if kind is Kind.PEERS else 1, len(able))):
-                    yield _Watch(plugin, kind, None, slot, witnesses)
+                for slot in range(witnesses.slots if kind is Kind.PEERS else min(1, len(able))):
+                    yield Watch(plugin, kind, None, slot, witnesses)
                 continue
             for node in able:
-                yield _Watch(plugin, kind, node)
+                yield Watch(plugin, kind, node)
 
-    async def _keep_looking(self, watch: _Watch) -> None:
+    # -- one look --------------------------------------------------------------------------------
+
+    async def _keep_looking(self, watch: Watch) -> None:
         while True:
-            watch.asked.clear()
-            began = self._clock.now().mono_s
-            target = self._target(watch)
+            await watch.turn()
+            watch.queued, watch.cut, watch.soon = False, False, NEVER
+            watch.began = began = self._clock.now().mono_s
+            target = self._target(watch, began)
             if target is not None:
-                await self._look_once(watch, target)
-            await self._rest(watch, target, began)
+                await self._look_once(watch, target, began)
+            watch.began = None
+            self._agenda.leave(watch)
             watch.looks += 1
+            if watch.again:
+                watch.again = False
+                self._agenda.ask(watch)
+            else:
+                watch.wanted = False
+                self._agenda.rest(watch, min(watch.soon, self._next(watch, target, began)))
 
-    def _target(self, watch: _Watch) -> NodeConfig | None:
+    def _target(self, watch: Watch, now: float) -> NodeConfig | None:
         if watch.witnesses is None:
             return watch.node
-        target = watch.witnesses.choose(watch.slot, watch.looks)
+        closely = self._checker.any_suspected(now)
+        target = watch.witnesses.choose(watch.slot, now, closely=closely)
         if target is None and watch.slot == 0:
-            now, name = self._clock.now().mono_s, self._cluster.name
-            why = "no node that answers is left to be asked"
+            name, why = self._cluster.name, "no node that answers is left to be asked"
             self._hear(
                 CheckResult(HEALER, name, watch.kind, Outcome.NOT_ASKED, now, now, None, why)
             )
         return target
 
-    async def _look_once(self, watch: _Watch, target: NodeConfig) -> None:
+    async def _look_once(self, watch: Watch, target: NodeConfig, began: float) -> None:
+        context = self._context(watch, target, began)
+        watch.deadline = deadline = asyncio.timeout(context.timeout_s + GRACE_S)
+        results = await ask(watch.plugin, target, context, deadline)
+        watch.deadline = None
+        if watch.cut and deadline.expired() and not self._waited_in_vain(watch, began):
+            return  # it was not given the time to answer, so its silence says nothing
+        watch.slow = any(result.outcome in UNANSWERED for result in results)
+        for result in results:
+            self._hear(result)
+
+    def _context(self, watch: Watch, target: NodeConfig, now: float) -> LookContext:
+        """Return what the look may use; the last one's, if nothing has changed."""
+        limit_s = timeout_s(
+            self._policy,
+            suspected=self._suspected(watch, now),
+            own_s=watch.plugin.timeout_s(target, watch.kind),
+        )
+        known = watch.context
+        if known is not None and known[0] is target and known[1].timeout_s == limit_s:
+            return known[1]
         context = LookContext(
             kind=watch.kind,
             cluster=self._cluster,
-            timeout_s=timeout_s(self._policy, suspected=self._suspected(watch)),
+            timeout_s=limit_s,
             clock=self._clock,
             logger=_LOGGER,
             host=self._hosts.host(target.id),
             service=self._hosts.service(target.id),
-            on_hint=lambda why: self._hint(target.id, why),
+            on_hint=partial(self._hear_hint, target.id),
         )
-        for result in await ask(watch.plugin, target, context):
-            self._hear(result)
+        watch.context = target, context
+        return context
 
-    def _suspected(self, watch: _Watch) -> bool:
+    def _suspected(self, watch: Watch, now: float) -> bool:
         """Whether to look closely: at a troubled node, and at the cluster while any node is."""
-        if watch.node is None or watch.kind in CLUSTER_KINDS:
-            return self._checker.any_troubled
-        return self._checker.is_troubled(watch.node.id)
+        if watch.node is None or watch.about_cluster:
+            return self._checker.any_suspected(now)
+        return self._checker.is_suspected(watch.node.id, now)
 
-    async def _rest(self, watch: _Watch, target: NodeConfig | None, began: float) -> None:
-        """Wait for the next look's time, counted from the beginning of this one, or to be asked."""
-        if watch.asked.is_set():
-            return
+    def _next(self, watch: Watch, target: NodeConfig | None, began: float) -> float:
+        """Return when the next look is due, counted from the beginning of this one."""
+        now = self._clock.now().mono_s
         interval = interval_s(
             self._policy,
             watch.kind,
-            suspected=self._suspected(watch),
+            suspected=self._suspected(watch, now),
             silent=target is not None and self._checker.is_silent(target.id),
+            own_s=None if target is None else watch.plugin.interval_s(target, watch.kind),
         )
-        pause = jittered(interval, self._policy.seed, watch.key, watch.looks)
-        left = max(LEAST_PAUSE_S, began + pause - self._clock.now().mono_s)
-        alarm = asyncio.create_task(self._clock.sleep(left))
-        alarm.add_done_callback(lambda _: watch.asked.set())
-        try:
-            await watch.asked.wait()
-        finally:
-            alarm.cancel()
-            await asyncio.gather(alarm, return_exceptions=True)
+        pause = jittered(interval, self._policy.seed, watch.key, watch.looks - 1)
+        return max(now + LEAST_PAUSE_S, began + pause)
+
+    # -- looks that somebody asks for --------------------------------------------------------------
+
+    def _ask(self, watch: Watch, now: float) -> None:
+        """Have a look begin as soon as possible, after the one that runs, or instead of it."""
+        if watch.began is None:
+            self._agenda.ask(watch)
+            return
+        watch.again = True
+        deadline = watch.deadline
+        if deadline is None or deadline.expired() or watch.context is None:
+            return
+        if watch.plugin.timeout_s(watch.context[0], watch.kind) is not None:
+            return  # a program that runs for long is not begun anew each time that somebody asks
+        suspected = self._suspected(watch, now)
+        if watch.wanted and not suspected:
+            return  # whoever asks often must not keep a slow node from ever answering
+        patience_s = self._policy.suspect_timeout_s if watch.wanted else PROMPT_S
+        left_s = max(0.0, watch.began + patience_s - now)
+        ends = asyncio.get_running_loop().time() + left_s
+        if ends < (deadline.when() or ends):
+            watch.cut = True
+            deadline.reschedule(ends)
+
+    def _waited_in_vain(self, watch: Watch, began: float) -> bool:
+        """Whether a look that was cut off had all the time that a suspected node gets."""
+        now = self._clock.now().mono_s
+        return self._suspected(watch, now) and now - began >= self._policy.suspect_timeout_s
+
+    def _look_closer(self, call: Call, now: float) -> None:
+        """Look because of a hint, where that may show something and is not too much."""
+        watches = self._about_all if call.node is None else self._at[call.node]
+        for watch in watches:
+            if watch.kind not in call.kinds:
+                continue
+            if watch.node is not None:
+                if watch.plugin.interval_s(watch.node, watch.kind) is not None:
+                    continue
+                silent = watch.kind in KNOCKING and self._checker.is_silent(watch.node.id)
+                if silent and not call.knock:
+                    continue
+            if call.at <= now:
+                self._ask(watch, now)
+            elif watch.began is not None:
+                watch.soon = min(watch.soon, call.at)
+            elif not watch.queued and watch.due > call.at:
+                self._agenda.rest(watch, call.at)
+
+    # -- what is heard ---------------------------------------------------------------------------
 
     def _hear(self, result: CheckResult) -> None:
-        status = self._checker.hear(result)
+        heard = self._checker.hear(result)
         self._on_result(result)
-        if status is not None:
-            for callback in tuple(self._subscribers):
-                callback(status)
-            track = status.track(result.kind, result.name)
-            if track is not None and track.troubles and track.streak == 1:
-                self._hint(status.node, f"{result.kind} is {result.outcome}")
-        elif result.observer in self._checker.statuses:
-            self._hear_witness(result)
+        if heard is not None:
+            if heard.news and self._subscribers:
+                status = self._checker.status(result.subject)
+                for callback in tuple(self._subscribers):
+                    callback(status)
+            if heard.turned:
+                self._hints.of_look(result, heard.track)
+        elif self._checker.knows(result.observer):
+            self._hints.of_witness(result)
 
-    def _hear_witness(self, result: CheckResult) -> None:
-        """A witness that stops answering is worth a look itself: once, not at each silence."""
-        key = (result.observer, result.kind)
-        if result.outcome is Outcome.ANSWERED:
-            self._mute.discard(key)
-        elif key not in self._mute:
-            self._mute.add(key)
-            self._hint(result.observer, f"{result.kind} is {result.outcome}")
-
-    def _hint(self, node: NodeId, why: str) -> None:
-        """Look at all kinds of `node` and of its groups at once.
-
-        The groups not more than once a second: a thousand nodes that vanish together must not make
-        a million looks.
-        """
-        _LOGGER.debug("looking at node %s at once: %s", node, why)
-        now = self._clock.now().mono_s
-        about = {node}
-        for group in self._groups_of(node):
-            if now - self._group_looked.get(group, -1e9) >= self._policy.suspect_interval_s:
-                self._group_looked[group] = now
-                about |= group
-        self.look(about)
-
-    def _groups_of(self, node: NodeId) -> list[frozenset[NodeId]]:
-        groups = (frozenset(self._cluster.voters), frozenset(self._cluster.brokers))
-        return [group for group in groups if node in group]
-
-
-def _node_of(watch: _Watch) -> NodeId | None:
-    return None if watch.node is None else watch.node.id
+    def _hear_hint(self, node: NodeId, why: str) -> None:
+        self._hints.about(node, why, self._clock.now().mono_s)
 
 
 async def _close(plugin: MonitoringPlugin) -> None:

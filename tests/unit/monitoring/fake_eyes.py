@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from kafka_self_healing.model.evidence import (
     CLUSTER_KINDS,
     HEALER,
     CheckResult,
+    Fact,
     Kind,
     Outcome,
     ServiceFact,
@@ -59,6 +61,13 @@ class FakePlugin(MonitoringPlugin):
     answers: dict[Key, Answer] = field(default_factory=dict)
     asked: list[tuple[float, str, Kind, float]] = field(default_factory=list)
     contexts: dict[Key, CheckContext] = field(default_factory=dict)
+    intervals: dict[Kind, float] = field(default_factory=dict)
+    limits: dict[Kind, float] = field(default_factory=dict)
+    facts: dict[Key, list[tuple[str, Fact | None]]] = field(default_factory=dict)
+    running: Counter[Key] = field(default_factory=Counter)
+    most_running: Counter[Key] = field(default_factory=Counter)
+    most_at_once: int = 0
+    cancelled: int = 0
     closed: int = 0
 
     @property
@@ -66,13 +75,32 @@ class FakePlugin(MonitoringPlugin):
         """What it was made with."""
         return self.offers
 
+    def interval_s(self, target: NodeConfig, kind: Kind) -> float | None:
+        """What it was made with."""
+        return self.intervals.get(kind)
+
+    def timeout_s(self, target: NodeConfig, kind: Kind) -> float | None:
+        """What it was made with."""
+        return self.limits.get(kind)
+
     async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
         """Answer as told."""
         kind = context.kind
+        key = target.id, kind
         started = context.clock.now().mono_s
         self.asked.append((started, target.id, kind, context.timeout_s))
-        self.contexts[target.id, kind] = context
-        outcome = await self.answers.get((target.id, kind), well)()
+        self.contexts[key] = context
+        self.running[key] += 1
+        self.most_running[key] = max(self.most_running[key], self.running[key])
+        self.most_at_once = max(self.most_at_once, self.running.total())
+        try:
+            outcome = await self.answers.get(key, well)()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running[key] -= 1
+        usual = ServiceFact(active="active") if kind is Kind.SERVICE else None
         about_all = kind in CLUSTER_KINDS
         ended = context.clock.now().mono_s
         return [
@@ -83,8 +111,10 @@ class FakePlugin(MonitoringPlugin):
                 outcome=outcome,
                 started=started,
                 ended=ended,
-                fact=ServiceFact(active="active") if kind is Kind.SERVICE else None,
+                fact=fact,
+                name=name,
             )
+            for name, fact in self.facts.get(key, [("", usual)])
         ]
 
     async def close(self) -> None:

@@ -11,7 +11,6 @@ from tests.unit.monitoring.virtual_time import LoopClock, run_virtual
 
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome
-from kafka_self_healing.model.health import NodeStatus
 from kafka_self_healing.model.node import Role
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.monitoring import MonitoringService
@@ -147,27 +146,6 @@ def test_silent_node_is_knocked_at_every_fifteen_seconds_only() -> None:
     run_virtual(main())
 
 
-def test_looks_asked_while_one_runs_become_one_that_begins_after_them() -> None:
-    """Three wishes during a look make one more look, whose start is later than all of them."""
-
-    async def main() -> None:
-        async def slow() -> Outcome:
-            await asyncio.sleep(1.0)
-            return Outcome.ANSWERED
-
-        plugin = FakePlugin(answers={("1", Kind.PROTOCOL): slow})
-        async with open_eyes(plugin) as eyes:
-            await asyncio.sleep(0.5)
-            for _ in range(3):
-                eyes.service.look(["1"], [Kind.PROTOCOL])
-                await asyncio.sleep(0.1)
-            await asyncio.sleep(1.5)
-        assert plugin.times("1") == [NOW, NOW + 1.0]
-        assert [result.started for result in eyes.of("1")] == [NOW, NOW + 1.0]
-
-    run_virtual(main())
-
-
 def test_look_asks_only_what_is_named() -> None:
     """A look at one kind of one node asks nothing else; QUORUM is asked of all controllers."""
 
@@ -283,24 +261,6 @@ def test_no_living_witness_is_said() -> None:
             await asyncio.sleep(10)
         last = [result for result in eyes.results if result.kind is Kind.PEERS][-1]
         assert (last.outcome, last.subject) == (Outcome.NOT_ASKED, "test")
-
-    run_virtual(main())
-
-
-def test_subscriber_gets_every_status_until_it_unsubscribes() -> None:
-    """A subscriber hears each change of a NodeStatus, and nothing after it has left."""
-
-    async def main() -> None:
-        heard: list[NodeStatus] = []
-        async with open_eyes(FakePlugin()) as eyes:
-            leave = eyes.service.subscribe(heard.append)
-            await asyncio.sleep(1)
-            assert {status.node for status in heard} == {"1", "2", "3"}
-            assert heard[-1] is eyes.service.statuses[heard[-1].node]
-            leave()
-            count = len(heard)
-            await asyncio.sleep(30)
-            assert len(heard) == count
 
     run_virtual(main())
 

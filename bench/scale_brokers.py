@@ -1,0 +1,152 @@
+"""Fake brokers in a process of their own; they answer with bytes that a real broker sent.
+
+`started` makes one and waits until it listens; it is pinned to another core than the one measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bench.scale_metadata import BigCluster, Replies
+
+from kafka_self_healing.wire.kafka import ApiVersions
+
+BACKLOG: Final = 50
+"""Connections that wait to be accepted, as a real broker has it."""
+
+UNKNOWN_VERSION: Final = struct.pack(">hihhh", 35, 1, ApiVersions.api.key, 0, 4)
+"""ApiVersions v0, error 35, with its own range: what a 4.3.1 broker answers."""
+
+_HEAD = struct.Struct(">hhi")
+_SIZE = 4
+_READY = "ready"
+
+
+def addresses(number: int, port: int) -> tuple[tuple[str, int], ...]:
+    """Return an address for each node, all on this machine."""
+    return tuple((f"127.1.{i // 250}.{i % 250 + 1}", port) for i in range(number))
+
+
+def free_port() -> int:
+    """Return a port that nobody uses just now."""
+    with contextlib.closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: a connection is one."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pin(core: int) -> None:
+    """Stay on one core, where the machine has more than one."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+class Answering(asyncio.Protocol):
+    """One connection to a fake broker."""
+
+    def __init__(self, replies: Replies) -> None:
+        self._replies = replies
+        self._rest = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each whole request; what no reply is known to ends the connection."""
+        assert self._transport is not None
+        data = self._rest + data
+        while len(data) >= _SIZE:
+            end = _SIZE + int.from_bytes(data[:_SIZE], "big")
+            if len(data) < end:
+                break
+            key, version, number = _HEAD.unpack_from(data, _SIZE)
+            data = data[end:]
+            body = self._replies.get((key, version)) or self._refusal(key)
+            if body is None:
+                print(f"no reply to API {key} v{version} is known", file=sys.stderr)
+                self._transport.close()
+                return
+            head = struct.pack(">ii", _SIZE + len(body), number)
+            self._transport.writelines((head, body))
+        self._rest = data
+
+
+    def _refusal(self, key: int) -> bytes | None:
+        """Answer a version of ApiVersions that no broker knows, as a real one does."""
+        return UNKNOWN_VERSION if key == ApiVersions.api.key else None
+
+
+async def serve(cluster: BigCluster, first: int, number: int) -> None:
+    """Answer for `number` nodes of the cluster, from the `first` on, until the process ends."""
+    loop, replies = asyncio.get_running_loop(), cluster.replies()
+    for host, port in cluster.addresses[first : first + number]:
+        await loop.create_server(lambda: Answering(replies), host, port, backlog=BACKLOG)
+    print(_READY, flush=True)
+    await loop.create_future()
+
+
+@contextlib.contextmanager
+def started(
+    cluster: BigCluster, *, first: int = 0, number: int | None = None, core: int = 1
+) -> Iterator[int]:
+    """Run the brokers in a process that ends with the block; its pid."""
+    count = cluster.brokers if number is None else number
+    options = {
+        "port": cluster.addresses[0][1],
+        "brokers": cluster.brokers,
+        "topics": cluster.topics,
+        "partitions": cluster.partitions,
+        "first": first,
+        "number": count,
+        "core": core,
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "bench.scale_brokers", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().strip()
+            if said != _READY:
+                raise RuntimeError(f"the fake brokers did not start: {said!r}")
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Listen and answer."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("port", "brokers", "topics", "partitions", "first", "number", "core"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    args = parser.parse_args()
+    pin(args.core)
+    raise_file_limit()
+    cluster = BigCluster(addresses(args.brokers, args.port), args.topics, args.partitions)
+    asyncio.run(serve(cluster, args.first, args.number))
+
+
+if __name__ == "__main__":
+    main()
