@@ -26,7 +26,6 @@ NOT_YET_NAMED = {
     "kraft-jmx-off": "JMX_UNREACHABLE",
     "zk-cut-peers": "PARTITIONED",
     "zk-disk-dead": "STORAGE_LOST",
-    "zk-oom": "HEAP_EXHAUSTED",
     "zk-power-cut": "HOST_DOWN",
     "zk-start-limit": "CONFIG_BROKEN",
 }
