@@ -1,6 +1,7 @@
 """What the operator wrote: read whole, checked whole, and turned into the words of the model."""
 
 from kafka_self_healing.config.coverage import unhealable
+from kafka_self_healing.config.credentials import secrets_in
 from kafka_self_healing.config.loading import load
 from kafka_self_healing.config.manager import ConfigurationManager
 from kafka_self_healing.config.schema import ClusterConfig, NotificationConfig
@@ -12,5 +13,6 @@ __all__ = [
     "NotificationConfig",
     "Settings",
     "load",
+    "secrets_in",
     "unhealable",
 ]
