@@ -16,7 +16,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +61,17 @@ class FakeKafka:
     pause_s: float = 0.0
     """How long it thinks about each message of a login."""
 
+    leader: int = 1
+    """Who leads the only partition; -1: nobody."""
+
+    more: dict[int, Callable[[str], bytes]] = field(default_factory=dict)
+    """What it answers to further APIs (in their version of the listener), by the user."""
+
     ports: dict[str, int] = field(default_factory=dict)
     logins: int = 0
+    accepted: int = 0
     _sockets: list[socket.socket] = field(default_factory=list)
     _open: set[socket.socket] = field(default_factory=set)
-    _ended: bool = False
 
     @contextmanager
     def running(self) -> Iterator[FakeKafka]:
@@ -78,11 +84,16 @@ class FakeKafka:
         try:
             yield self
         finally:
-            self._ended = True
-            for one in (*self._sockets, *self._open):
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                one.close()
+            for server in self._sockets:
+                server.shutdown(socket.SHUT_RDWR)
+                server.close()
+            self.cut()
+
+    def cut(self) -> None:
+        """End all connections."""
+        for one in list(self._open):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, server: socket.socket, listener: Listener) -> None:
         context = _context(listener)
@@ -97,6 +108,7 @@ class FakeKafka:
     def _serve(
         self, plain: socket.socket, listener: Listener, context: ssl.SSLContext | None
     ) -> None:
+        self.accepted += 1
         self._open.add(plain)
         stream = plain
         try:
@@ -105,6 +117,7 @@ class FakeKafka:
                     plain.sendall(_ALERT)
                     return
                 stream = context.wrap_socket(plain, server_side=True)
+                self._open.remove(plain)
                 self._open.add(stream)
             Conversation(self, listener, stream).go_on()
         except (OSError, Closed, struct.error):
@@ -114,6 +127,7 @@ class FakeKafka:
                 stream.shutdown(socket.SHUT_WR)
                 while plain is stream and stream.recv(4096):
                     pass
+            self._open.discard(stream)
             stream.close()
 
     def knows(self, user: str) -> str | None:
@@ -168,9 +182,12 @@ class Conversation:
             self._reply(number, _api_versions(self.listener.apis, version))
         elif api == METADATA:
             port = self.stream.getsockname()[1]
-            self._reply(number, _metadata(port, [TOPIC] if self._may_see() else []))
+            topics = [TOPIC] if self._may_see() else []
+            self._reply(number, _metadata(port, topics, self.node.leader))
         elif api == QUORUM:
             self._reply(number, _quorum(0 if self._may_see() else 31))
+        else:
+            self._reply(number, self.node.more[api](self.user))
 
     def _may_see(self) -> bool:
         return self.user not in self.node.strangers
@@ -294,9 +311,13 @@ def _api_versions(apis: dict[int, tuple[int, int]], version: int) -> bytes:
     return b"\0\0" + bytes((len(apis) + 1,)) + rows + bytes(4) + b"\0"
 
 
-def _metadata(port: int, topics: list[str]) -> bytes:
+def _metadata(port: int, topics: list[str], leader: int) -> bytes:
     broker = struct.pack(">ii", 1, 1) + _text(HOST) + struct.pack(">i", port) + b"\xff\xff"
-    rows = b"".join(b"\0\0" + _text(topic) + b"\0" + bytes(4) for topic in topics)
+    part = struct.pack(">hiiiiii", 0, 0, leader, 1, 1, 1, leader)
+    part = part if leader >= 0 else struct.pack(">hiiiii", 5, 0, leader, 1, 1, 0)
+    rows = b"".join(
+        b"\0\0" + _text(topic) + b"\0" + struct.pack(">i", 1) + part for topic in topics
+    )
     return broker + struct.pack(">ii", 1, len(topics)) + rows
 
 

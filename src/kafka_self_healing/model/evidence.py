@@ -119,13 +119,17 @@ class LogFact:
 
 @dataclass(frozen=True, slots=True)
 class PartitionFact:
-    """One partition as a witness sees it; `leader` -1: none; `reassigning`: replicas are moved."""
+    """One partition as a witness sees it; `leader` -1: none; `reassigning`: replicas are moved.
+
+    `elr`: of a partition without leader, who may lead it without loss though not in the ISR.
+    """
 
     id: int
     replicas: tuple[str, ...] | None = None
     isr: tuple[str, ...] | None = None
     leader: str | None = None
     reassigning: bool | None = None
+    elr: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

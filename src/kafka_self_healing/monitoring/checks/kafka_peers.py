@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kafka_self_healing.clock import Clock
@@ -15,6 +16,7 @@ from kafka_self_healing.wire.kafka import (
     ClusterReply,
     DescribeCluster,
     DescribeConfigs,
+    DescribeTopicPartitions,
     KafkaConnection,
     KafkaUnsupportedError,
     KafkaWireError,
@@ -32,6 +34,8 @@ _MOVES_LIMIT_S: Final = 0.5
 _MOVES_PAUSE_S: Final = 5.0
 _CONFIGS_AT_ONCE: Final = 1000
 _NO_LEADER: Final = "-1"
+_ELR_TOPICS: Final = 500
+_ELR_PAGES: Final = 4
 
 Moves = frozenset[tuple[str, int]]
 
@@ -52,6 +56,7 @@ class PeersReader:
         self._settings: dict[str, _Settings] = {}
         self._mute_until: dict[str, float] = {}
         self._topics: dict[str, tuple[object, TopicFact]] = {}
+        self._leaderless: set[str] = set()
         self._metadata = Metadata(known=KnownMetadata())
         self._describing = DescribeCluster(known=Kept())
 
@@ -79,6 +84,8 @@ class PeersReader:
                 names = [topic.name for topic in metadata.topics]
                 await self._read_settings(connection, names, clock, timeout_s)
                 moves = await asking
+                topics = self._facts(metadata.topics, moves)
+                topics = await self._with_elr(connection, topics, timeout_s)
             answered = True
         finally:
             if not answered:
@@ -89,7 +96,7 @@ class PeersReader:
             listed=tuple(str(broker.id) for broker in metadata.brokers),
             fenced=_fenced(cluster),
             controller=None if kraft or controller is None else str(controller),
-            topics=self._facts(metadata.topics, moves),
+            topics=topics,
         )
 
     async def _describe(self, connection: KafkaConnection, timeout_s: float) -> ClusterReply | None:
@@ -163,8 +170,49 @@ class PeersReader:
             kept[topic.name] = (
                 before if before is not None and before[0] == basis else (basis, _topic(*basis))
             )
+            if kept[topic.name] is not before:
+                leaderless = any(one.leader_id is None for one in topic.partitions)
+                (self._leaderless.add if leaderless else self._leaderless.discard)(topic.name)
+        self._leaderless &= kept.keys()
         self._topics = kept
         return tuple(fact for _, fact in kept.values())
+
+    async def _with_elr(
+        self, connection: KafkaConnection, topics: tuple[TopicFact, ...], timeout_s: float
+    ) -> tuple[TopicFact, ...]:
+        """Add who may lead the partitions that nobody leads, if the broker keeps account of it."""
+        if not self._leaderless:
+            return topics
+        eligible: dict[tuple[str | None, int], tuple[str, ...]] = {}
+        names = sorted(self._leaderless)[:_ELR_TOPICS]
+        page: DescribeTopicPartitions | None = DescribeTopicPartitions(tuple(names))
+        try:
+            for _ in range(_ELR_PAGES):
+                if page is None:
+                    break
+                reply = await connection.call(page, timeout_s=timeout_s)
+                eligible.update(
+                    ((topic.name, one.id), tuple(map(str, one.elr)))
+                    for topic in reply.topics
+                    for one in topic.partitions
+                    if one.elr is not None
+                )
+                page = page.after(reply)
+        except KafkaUnsupportedError:  # ZooKeeper mode, and KRaft before Kafka 3.7
+            return topics
+        return tuple(
+            _elr(topic, eligible) if topic.name in self._leaderless else topic for topic in topics
+        )
+
+
+def _elr(topic: TopicFact, eligible: Mapping[tuple[str | None, int], tuple[str, ...]]) -> TopicFact:
+    if topic.partitions is None:
+        return topic
+    partitions = tuple(
+        replace(one, elr=eligible.get((topic.name, one.id))) if one.leader == _NO_LEADER else one
+        for one in topic.partitions
+    )
+    return replace(topic, partitions=partitions)
 
 
 def _fenced(reply: ClusterReply | None) -> tuple[str, ...] | None:

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 from kafka_self_healing.wire.kafka.connection import KafkaConnection
@@ -48,31 +47,23 @@ async def connect(
     name that the certificate must bear, if it is not `host`. `greet` False: it is not asked what it
     offers and nobody logs in, so nothing but `ping` can be used. Raises KafkaWireError.
     """
-    where = f"{host}:{port}"
+    opening = _Opening(host, port, server_name or host)
     made: KafkaConnection | None = None
     try:
         async with asyncio.timeout(timeout_s) as limit:
-            context = None if tls is None else await _context(tls)
-            addresses = await _addresses(host, port)
-            secured = None if context is None else (context, server_name or host)
-            share_s = _SHARE * _left_s(limit) / len(addresses)
-            made = await _open(where, addresses, port, secured, share_s)
+            made = await opening.open(tls, limit)
             if greet:
-                try:
-                    await made.hello(timeout_s=timeout_s)
-                except KafkaResetError as exc:
-                    again = partial(_open, where, addresses, port, secured, share_s)
-                    raise (secured and await _tls_after_all(again)) or exc from None
+                await opening.greet(made, timeout_s)
                 if sasl is not None:
+                    opening.waits_for = "the login"
                     await made.log_in(sasl, host, timeout_s=timeout_s)
     except TimeoutError:
         if made is not None:
             await made.close()
-            raise KafkaTimedOutError(f"{where}: {_unanswered(made, timeout_s)}") from None
-        raise _no_connection(timeout_s).at(where) from None
+        raise opening.late(timeout_s).at(opening.where) from None
     except KafkaWireError as exc:
         if made is None:
-            raise exc.at(where) from None
+            raise exc.at(opening.where) from None
         await made.close()
         raise
     except asyncio.CancelledError:
@@ -107,81 +98,98 @@ async def login_wanted(
     )
 
 
-def _left_s(limit: asyncio.Timeout) -> float:
-    ends = limit.when()
-    assert ends is not None
-    return max(0.0, ends - asyncio.get_running_loop().time())
+class _Opening:
+    """One attempt to connect, which knows how far it has got. Its errors have no address."""
 
+    def __init__(self, host: str, port: int, name: str) -> None:
+        self.where = f"{host}:{port}"
+        self.waits_for = ""  # what a peer that accepted owes us
+        self._host, self._port, self._name = host, port, name
+        self._context: ssl.SSLContext | None = None
+        self._addresses: list[str] = []
+        self._share_s = 0.0
 
-async def _context(tls: TlsContext) -> ssl.SSLContext:
-    try:
-        return await load(tls)
-    except OSError as exc:
-        raise KafkaSetupError(f"not asked: {tls_reason(exc)}") from None
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    try:
-        return await addresses_of(host, port)
-    except OSError as exc:
-        raise connect_error(exc) from None
-
-
-_Secured = tuple[ssl.SSLContext, str]
-
-
-async def _open(
-    where: str, addresses: list[str], port: int, secured: _Secured | None, share_s: float
-) -> KafkaConnection:
-    # One by one and not by asyncio's own loop over addresses: that one hides the errors of several
-    # addresses in a text, and whether a port is refused must not be guessed from a text.
-    errors: list[KafkaWireError] = []
-    for address in addresses:
+    async def open(self, tls: TlsContext | None, limit: asyncio.Timeout) -> KafkaConnection:
+        """Load the TLS files, look up the name, and try each address for its share of the time."""
+        if tls is not None:
+            try:
+                self._context = await load(tls)
+            except OSError as exc:
+                raise KafkaSetupError(f"not asked: {tls_reason(exc)}") from None
         try:
-            return await _open_one(where, address, port, secured, share_s)
-        except KafkaWireError as exc:
-            errors.append(exc)
-    # A refusal says more than a timeout or a missing route: the host is up.
-    raise next((error for error in errors if error.outcome == "refused"), errors[-1])
-
-
-async def _open_one(
-    where: str, address: str, port: int, secured: _Secured | None, share_s: float
-) -> KafkaConnection:
-    accepted = False
-    try:
-        async with asyncio.timeout(share_s):
-            plain = await tcp_socket(address, port)
-            accepted = True
-            return await _over(where, plain, secured, share_s)
-    except TimeoutError:
-        if accepted:
-            raise KafkaTimedOutError(
-                f"accepted the connection but did not answer TLS within {share_s:g} s; "
-                "the process may hang"
-            ) from None
-        raise _no_connection(share_s) from None
-    except OSError as exc:
-        if not accepted:
+            self._addresses = await addresses_of(self._host, self._port)
+        except OSError as exc:
             raise connect_error(exc) from None
-        error = tls_error(exc)
-    if isinstance(error, (KafkaClosedError, KafkaResetError)):
-        error = await _plain_after_all(where, address, port) or error
-    raise error
+        ends = limit.when()
+        assert ends is not None
+        left_s = max(0.0, ends - asyncio.get_running_loop().time())
+        self._share_s = _SHARE * left_s / len(self._addresses)
+        return await self._try_all()
+
+    async def greet(self, made: KafkaConnection, timeout_s: float) -> None:
+        """Ask what the peer offers."""
+        self.waits_for = "ApiVersions"
+        try:
+            await made.hello(timeout_s=timeout_s)
+        except KafkaResetError as exc:
+            if self._context is None:
+                raise
+            raise (await _tls_after_all(self._try_all)) or exc from None
+
+    def late(self, limit_s: float) -> KafkaTimedOutError:
+        """Say what was waited for when the time was over."""
+        if not self.waits_for:
+            return KafkaTimedOutError(
+                f"no connection within {limit_s:.3g} s; is the host up, is a firewall between?"
+            )
+        hint = ", or this port is not Kafka" if self.waits_for == "ApiVersions" else ""
+        return KafkaTimedOutError(
+            f"accepted the connection but did not answer {self.waits_for} within {limit_s:.3g} s; "
+            f"the process may hang{hint}"
+        )
+
+    async def _try_all(self) -> KafkaConnection:
+        # One by one and not by asyncio's own loop over addresses: that one hides the errors of
+        # several addresses in a text, and whether a port is refused must not be guessed from it.
+        errors: list[KafkaWireError] = []
+        for address in self._addresses:
+            try:
+                return await self._try(address)
+            except KafkaWireError as exc:
+                errors.append(exc)
+        # A refusal says more than a timeout or a missing route: the host is up.
+        raise next((error for error in errors if error.outcome == "refused"), errors[-1])
+
+    async def _try(self, address: str) -> KafkaConnection:
+        self.waits_for = ""
+        try:
+            async with asyncio.timeout(self._share_s):
+                plain = await tcp_socket(address, self._port)
+                self.waits_for = "TLS"
+                return await _over(self.where, plain, self._context, self._name, self._share_s)
+        except TimeoutError:
+            raise self.late(self._share_s) from None
+        except OSError as exc:
+            if not self.waits_for:
+                raise connect_error(exc) from None
+            error = tls_error(exc)
+        if isinstance(error, (KafkaClosedError, KafkaResetError)):
+            error = await _plain_after_all(self.where, address, self._port) or error
+        raise error
 
 
 async def _over(
-    where: str, plain: socket.socket, secured: _Secured | None, share_s: float
+    where: str, plain: socket.socket, context: ssl.SSLContext | None, name: str, limit_s: float
 ) -> KafkaConnection:
     loop = asyncio.get_running_loop()
-    context, name = secured or (None, None)
+    secured = context is not None
     try:
         _, connection = await loop.create_connection(
-            lambda: KafkaConnection(where, tls=context is not None),
+            lambda: KafkaConnection(where, tls=secured),
             sock=plain,
             ssl=context,
-            server_hostname=name,
-            ssl_handshake_timeout=None if context is None else share_s + 1.0,
+            server_hostname=name if secured else None,
+            ssl_handshake_timeout=limit_s + 1.0 if secured else None,  # ours comes first
         )
     except BaseException:
         plain.close()
@@ -219,7 +227,8 @@ async def _plain_after_all(where: str, address: str, port: int) -> KafkaTlsError
     made: KafkaConnection | None = None
     try:
         async with asyncio.timeout(_PLAIN_LIMIT_S):
-            made = await _over(where, await tcp_socket(address, port), None, _PLAIN_LIMIT_S)
+            plain = await tcp_socket(address, port)
+            made = await _over(where, plain, None, "", _PLAIN_LIMIT_S)
             await made.ping(timeout_s=_PLAIN_LIMIT_S)
     except (TimeoutError, OSError, KafkaWireError):
         return None
@@ -227,18 +236,3 @@ async def _plain_after_all(where: str, address: str, port: int) -> KafkaTlsError
         if made is not None:
             await made.close()
     return KafkaTlsError("this listener speaks no TLS, it answers in plain text; remove tls")
-
-
-def _unanswered(made: KafkaConnection, timeout_s: float) -> str:
-    asked = "the login" if made.apis else "ApiVersions"
-    hint = "" if made.apis else ", or this port is not Kafka"
-    return (
-        f"accepted the connection but did not answer {asked} within {timeout_s:g} s; "
-        f"the process may hang{hint}"
-    )
-
-
-def _no_connection(limit_s: float) -> KafkaTimedOutError:
-    return KafkaTimedOutError(
-        f"no connection within {limit_s:g} s; is the host up, is a firewall between?"
-    )
