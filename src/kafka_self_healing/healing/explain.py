@@ -17,6 +17,7 @@ from kafka_self_healing.model.codec import to_plain
 from kafka_self_healing.model.incident import HEALABLE, Diagnosis, Incident
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import RequestState
+from kafka_self_healing.model.ways import ways_to
 
 Answer = dict[str, Any]
 
@@ -43,8 +44,12 @@ def status(step: Step, policy: Policy, now: Instant) -> Answer:
 
 
 def nodes(step: Step, now: Instant) -> Answer:
-    """Return a row a node: what each family of evidence says."""
-    return {"nodes": [_row(step, node, now) for node in step.cluster.nodes.values()]}
+    """Return a row a node: what each family of evidence says, and how it is reached."""
+    rows = (
+        {**_row(step, node, now), "reach": ways_to(node.config)}
+        for node in step.cluster.nodes.values()
+    )
+    return {"nodes": list(rows)}
 
 
 def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:

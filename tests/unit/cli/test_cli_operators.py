@@ -84,6 +84,21 @@ async def test_status_in_words(recorded: Recorded, tmp_path: Path, kheal: Run) -
     assert any(": PROCESS_GONE (confirmed) of node 2," in line for line in lines)
 
 
+async def test_nodes_reach_in_words(recorded: Recorded, tmp_path: Path, kheal: Run) -> None:
+    """By which ways the running daemon reaches each node; a line a way."""
+    ended = await _served(recorded, tmp_path, kheal, "nodes", "--reach")
+
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        line
+        for n in (1, 2, 3)
+        for line in (
+            f"node {n} (broker, controller)",
+            "  host        here, if 127.0.0.1 is this machine",
+        )
+    ]
+
+
 async def test_nodes_in_words(recorded: Recorded, tmp_path: Path, kheal: Run) -> None:
     """A table with a heading and a row a node."""
     ended = await _served(recorded, tmp_path, kheal, "nodes")
