@@ -194,8 +194,8 @@ class HttpProbe:
     username: str | None = None
     password: Secret | None = None
     bearer: Secret | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    secret_headers: Mapping[str, Secret] = field(default_factory=dict, hash=False)
     tls: TlsConfig | None = None
     stands_for: Kind | None = None
 
