@@ -51,9 +51,9 @@ def find(config: Path | None, state_dir: Path | None) -> Path:
         raise ControlError(
             f"which daemon? Name its --config or --state-dir, or set ${CONFIG_VARIABLE}"
         )
-    from kafka_self_healing.config import load
+    from kafka_self_healing.config import state_dir_of
 
-    return load(Path(source)).state_dir
+    return state_dir_of(Path(source))
 
 
 def answer(

@@ -9,16 +9,19 @@ import os
 from collections.abc import Callable, Mapping, Set as AbstractSet
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from kafka_self_healing.config.document import Document
+from kafka_self_healing.config.document import Document, Place, place_text
 from kafka_self_healing.config.messages import explain
 from kafka_self_healing.config.parts import parts_of
 from kafka_self_healing.config.rules import broken_rules
+from kafka_self_healing.config.scalars import FilePath
 from kafka_self_healing.config.schema import SECRET_KEYS, ConfigFile
-from kafka_self_healing.config.settings import Settings, settings_of
+from kafka_self_healing.config.settings import Settings, settings_of, usual_state_dir
 from kafka_self_healing.config.yaml_source import parse_yaml
 from kafka_self_healing.errors import ConfigError, Problem
+
+_STATE_DIR: TypeAdapter[Path | None] = TypeAdapter(FilePath | None)
 
 MAX_BYTES = 1_048_576
 """More than this is not a configuration: a thousand nodes take about a quarter of it."""
@@ -52,6 +55,28 @@ def load(path: Path | str, environ: Mapping[str, str] | None = None) -> Settings
     if problems or config is None:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
     return settings_of(config, source, variables, document.notes)
+
+
+def state_dir_of(path: Path | str, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the state folder of a file, of which the rest may be wrong or not readable by us.
+
+    Whoever asks a running daemon has neither its secrets nor its variables. Raises ConfigError if
+    the file cannot be read, or this one value not.
+    """
+    source = Path(path)
+    variables = os.environ if environ is None else environ
+    document = _parser(source)(str(source), _text(source), variables, SECRET_KEYS)
+    place: Place = ("state_dir",)
+    problems = [problem for problem in document.problems if problem.path == place_text(place)]
+    written: Path | None = None
+    try:
+        written = _STATE_DIR.validate_python(document.at(place))
+    except ValidationError as error:
+        said = [detail["msg"] for detail in error.errors(include_url=False, include_input=False)]
+        problems = problems or [document.problem(place, message) for message in said]
+    if problems:
+        raise ConfigError(problems)
+    return usual_state_dir(document.folder, written, variables)
 
 
 def _parser(source: Path) -> Parser:

@@ -56,9 +56,7 @@ def settings_of(
     A path without a leading `/` counts from the folder of the file, wherever the daemon is started.
     """
     folder = source.absolute().parent
-    # systemd sets STATE_DIRECTORY, to several folders joined by colons if there are several.
-    usual = environ.get("STATE_DIRECTORY", "").partition(":")[0] or DEFAULT_STATE_DIR
-    state_dir = folder / (config.state_dir or usual)
+    state_dir = usual_state_dir(folder, config.state_dir, environ)
     log_file = config.logging.file
     logging = config.logging
     if log_file is not None:
@@ -79,6 +77,13 @@ def settings_of(
             node.id for node in nodes if node.access is not None and node.access.ssh is None
         ),
     )
+
+
+def usual_state_dir(folder: Path, written: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the state folder of a file in `folder` that says `written`, or nothing of it."""
+    # systemd sets STATE_DIRECTORY, to several folders joined by colons if there are several.
+    usual = environ.get("STATE_DIRECTORY", "").partition(":")[0] or DEFAULT_STATE_DIR
+    return folder / (written or usual)
 
 
 def _cluster(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 from tests.unit.config.config_files import ENVIRON, SERVICE, changed, read
 
-from kafka_self_healing.config import load
+from kafka_self_healing.config import load, state_dir_of
 from kafka_self_healing.config.schema import BUDGETS, ELSEWHERE, PolicyKnobs
+from kafka_self_healing.errors import ConfigError
 from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition
@@ -161,6 +163,43 @@ def test_the_state_folder_has_a_default_without_systemd(tmp_path: Path) -> None:
 
     assert load(path, {}).state_dir == tmp_path / "kafka-self-healing-state"
     assert load(path, {"STATE_DIRECTORY": "/a:/b"}).state_dir == Path("/a")
+
+
+def test_the_state_folder_is_found_without_the_secrets(tmp_path: Path) -> None:
+    """Whoever asks a running daemon has not its variables; nothing else of the file counts."""
+    path = tmp_path / "c.yaml"
+    for text, folder in (
+        ("state_dir: /var/lib/x\npassword: ${NONE}\nmode: autos\n", Path("/var/lib/x")),
+        ("state_dir: ${DIR}/s\n", tmp_path / "d" / "s"),
+        ("cluster: {}\n", Path("/from/systemd")),
+        ("state_dir:\n", Path("/from/systemd")),
+    ):
+        path.write_text(text)
+        assert state_dir_of(path, {"DIR": "d", "STATE_DIRECTORY": "/from/systemd"}) == folder
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("state_dir: ~/x\n", "state_dir: `~` is not expanded"),
+        ("state_dir: ${NONE}\n", "state_dir: the environment variable NONE is not set"),
+        ("state_dir: [x]\n", "state_dir: must be a text"),
+        ("state_dir: x: y\n", "this is not YAML"),
+    ],
+)
+def test_a_state_folder_that_cannot_be_read_is_told(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    """With its place, like any other mistake."""
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        state_dir_of(path, {})
+
+    (problem,) = caught.value.problems
+    assert message in str(problem)
+    assert problem.line == 1
 
 
 def test_unusual_inventories_are_noted(tmp_path: Path) -> None:
