@@ -398,8 +398,6 @@ async def test_a_hung_handshake_times_out(pki: Pki, kind: Kind) -> None:
         seen = await see(plugin, node, kind, SOON_S)
         await plugin.close()
     assert seen.outcome is Outcome.TIMED_OUT
-    if kind is not Kind.LISTENER:
-        assert "did not answer TLS" in seen.error
 
 
 async def test_a_member_of_an_ensemble_shakes_hands_too(guarded: FakeKafka, pki: Pki) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -63,11 +64,16 @@ def metadata(controller_id: int) -> bytes:
 async def serving(script: Script) -> AsyncIterator[int]:
     """Serve `script` to each connection; yields the port."""
 
+    served: set[asyncio.Task[None] | None] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await script(Peer(reader, writer))
             await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, HOST, 0)
     try:
@@ -75,6 +81,7 @@ async def serving(script: Script) -> AsyncIterator[int]:
     finally:
         server.close()
         await server.wait_closed()
+        await asyncio.wait_for(asyncio.gather(*filter(None, served)), LONG_S)
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +129,50 @@ async def test_a_peer_that_accepts_and_never_answers_times_out() -> None:
     async with serving(until_closed) as port:
         with pytest.raises(kafka.KafkaTimedOutError, match="accepted the connection but did not"):
             await kafka.connect(HOST, port, timeout_s=SOON_S)
+
+
+async def test_a_peer_that_answers_no_tls_times_out() -> None:
+    """A frozen process accepts, and its TLS is silent: that is a hang, not bad TLS."""
+    context = ssl.create_default_context()
+    async with serving(until_closed) as port:
+        with pytest.raises(kafka.KafkaTimedOutError, match="did not answer TLS within"):
+            await kafka.connect(HOST, port, tls=lambda: context, timeout_s=SOON_S)
+
+
+async def test_a_slow_disk_of_ours_says_nothing_about_the_peer() -> None:
+    """Who does not get its own files in time has not asked: no timeout of the node."""
+    go_on = threading.Event()
+
+    def slow() -> ssl.SSLContext:
+        go_on.wait(LONG_S)
+        return ssl.create_default_context()
+
+    async with serving(until_closed) as port:
+        with pytest.raises(kafka.KafkaSetupError, match="our own TLS files were not read"):
+            await kafka.connect(HOST, port, tls=slow, timeout_s=SOON_S)
+        go_on.set()
+
+
+async def test_a_resolver_that_hangs_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is not resolved in time is no timeout of the node; addresses need no resolver."""
+    go_on = threading.Event()
+
+    def slow(*_: object, **__: object) -> list[object]:
+        go_on.wait(LONG_S)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    many = [kafka.connect("node.test", 9092, timeout_s=SOON_S) for _ in range(20)]
+    errors = await asyncio.gather(*many, return_exceptions=True)
+    assert {type(error) for error in errors} == {kafka.KafkaUnreachableError}
+    async with connected(half_hello) as connection:
+        assert connection.apis
+    go_on.set()
+
+
+async def half_hello(peer: Peer) -> None:
+    await peer.hello()
+    await until_closed(peer)
 
 
 async def half_a_frame(peer: Peer) -> None:

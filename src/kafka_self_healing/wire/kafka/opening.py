@@ -16,6 +16,7 @@ from kafka_self_healing.wire.kafka.errors import (
     KafkaSetupError,
     KafkaTimedOutError,
     KafkaTlsError,
+    KafkaUnreachableError,
     KafkaWireError,
     connect_error,
     tls_error,
@@ -25,6 +26,7 @@ from kafka_self_healing.wire.kafka.sasl_requests import ILLEGAL_SASL_STATE, Sasl
 from kafka_self_healing.wire.names import addresses_of, tcp_socket
 from kafka_self_healing.wire.tls import TlsContext, load, tls_reason
 
+_FILES: Final = "our own TLS files"
 _NO_MECHANISM: Final = "?"  # none that exists, so that no login begins
 _PLAIN_LIMIT_S: Final = 1.0
 _ALERT_LIMIT_S: Final = 0.5
@@ -103,7 +105,7 @@ class _Opening:
 
     def __init__(self, host: str, port: int, name: str) -> None:
         self.where = f"{host}:{port}"
-        self.waits_for = ""  # what a peer that accepted owes us
+        self.waits_for = ""  # what a peer that accepted owes us, or our own files
         self._host, self._port, self._name = host, port, name
         self._context: ssl.SSLContext | None = None
         self._addresses: list[str] = []
@@ -112,10 +114,12 @@ class _Opening:
     async def open(self, tls: TlsContext | None, limit: asyncio.Timeout) -> KafkaConnection:
         """Load the TLS files, look up the name, and try each address for its share of the time."""
         if tls is not None:
+            self.waits_for = _FILES
             try:
                 self._context = await load(tls)
             except OSError as exc:
                 raise KafkaSetupError(f"not asked: {tls_reason(exc)}") from None
+        self.waits_for = ""
         try:
             self._addresses = await addresses_of(self._host, self._port)
         except OSError as exc:
@@ -136,8 +140,14 @@ class _Opening:
                 raise
             raise (await _tls_after_all(self._try_all)) or exc from None
 
-    def late(self, limit_s: float) -> KafkaTimedOutError:
+    def late(self, limit_s: float) -> KafkaWireError:
         """Say what was waited for when the time was over."""
+        if self.waits_for == _FILES:
+            return KafkaSetupError(f"not asked: {_FILES} were not read within {limit_s:.3g} s")
+        if not self._addresses:
+            return KafkaUnreachableError(
+                f"no address of the name within {limit_s:.3g} s; check name and resolver"
+            )
         if not self.waits_for:
             return KafkaTimedOutError(
                 f"no connection within {limit_s:.3g} s; is the host up, is a firewall between?"
