@@ -1,45 +1,52 @@
-"""Fuzz the Kafka decoder for as long as you like: `python -m bench.fuzz_kafka SECONDS [SEED]`.
+"""Fuzz the Kafka client for as long as you like: `python -m bench.fuzz_kafka SECONDS [SEED]`.
 
-Replies that a real cluster sent are damaged; anything but our own errors ends the run with the
-mutant in hexadecimal. Prints how many were tried and the slowest decode.
+Replies of a real cluster and of an independent codec are damaged, and so are the messages of a
+login and streams of frames in pieces. Anything but our own errors ends the run with the seed of the
+round that it needs. Prints how much was tried, and the slowest decode.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
+from collections import Counter
 
-from tests.unit.wire.kafka_mutation import mutate
-from tests.unit.wire.kafka_oracle import recorded_frames
-
-from kafka_self_healing.wire import kafka
-from kafka_self_healing.wire.kafka.connection import read_reply
+from tests.unit.wire.kafka_mutation import decode, log_in, mutate, sample, stream
 
 
-def main(seconds: float, seed: int) -> int:
+async def main(seconds: float, seed: int) -> int:
     """Run for `seconds`; return the exit code."""
-    records = recorded_frames()
-    rng = random.Random(seed)
-    tried = refused = 0
+    tried: Counter[str] = Counter()
     slowest_s = 0.0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        record = rng.choice(records)
-        mutant = mutate(record.frame, rng)
-        tried += 1
-        begun = time.perf_counter()
+        seed += 1
+        rng = random.Random(seed)
         try:
-            read_reply(record.request, record.version, mutant)
-        except kafka.KafkaWireError:
-            refused += 1
+            for _ in range(200):
+                record = sample(rng)
+                mutant = mutate(record.frame, rng)
+                begun = time.perf_counter()
+                tried["replies"] += 1
+                tried["taken"] += decode(record, mutant)
+                slowest_s = max(slowest_s, time.perf_counter() - begun)
+            for _ in range(20):
+                tried["logins"] += 1
+                assert not await log_in(rng), "a node without the password was believed"
+            for _ in range(20):
+                tried["streams"] += 1
+                fed, most = stream(rng)
+                assert most <= fed, "more is held than came"
         except Exception as exc:  # noqa: BLE001 - this is what is being looked for
-            print(f"{record.request.api.name} v{record.version}: {exc!r}\n{mutant.hex()}")
+            print(f"seed {seed}: {exc!r}")
             return 1
-        slowest_s = max(slowest_s, time.perf_counter() - begun)
-    print(f"seed {seed}: {tried} mutants, {refused} refused, slowest {slowest_s * 1e3:.1f} ms")
+    told = ", ".join(f"{number} {what}" for what, number in tried.items())
+    print(f"up to seed {seed}: {told}; slowest decode {slowest_s * 1e3:.1f} ms")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1))
+    args = float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    sys.exit(asyncio.run(main(*args)))

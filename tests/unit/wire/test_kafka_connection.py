@@ -12,7 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from kafka_self_healing.wire import kafka
-from kafka_self_healing.wire.kafka.connection import MAX_IN_FLIGHT
+from kafka_self_healing.wire.kafka.connection import (
+    MAX_FRAME_BYTES,
+    MAX_GREETING_BYTES,
+    MAX_IN_FLIGHT,
+)
 
 HOST = "127.0.0.1"
 SOON_S = 0.15  # a limit that is meant to be reached
@@ -186,6 +190,54 @@ async def test_half_a_reply_times_out() -> None:
     async with serving(half_a_frame) as port:
         with pytest.raises(kafka.KafkaTimedOutError):
             await kafka.connect(HOST, port, timeout_s=SOON_S)
+
+
+async def test_a_reply_that_drips_ends_at_the_deadline() -> None:
+    """A peer that sends a byte now and then does not put the deadline off."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        for byte in b"\0\0\xff\xff\0\0\0\1" + bytes(500):
+            peer.writer.write(bytes((byte,)))
+            await peer.writer.drain()
+            await asyncio.sleep(0.005)
+
+    async with serving(script) as port:
+        with pytest.raises(kafka.KafkaTimedOutError, match="did not answer ApiVersions"):
+            await kafka.connect(HOST, port, timeout_s=SOON_S)
+
+
+async def test_an_endless_greeting_is_refused_at_its_first_bytes() -> None:
+    """Before anything big was asked, nobody may make us hold more than a greeting has."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.writer.write((MAX_GREETING_BYTES + 1).to_bytes(4, "big"))
+        await until_closed(peer)
+
+    async with serving(script) as port:
+        with pytest.raises(kafka.KafkaProtocolError, match="no Kafka frame"):
+            await kafka.connect(HOST, port, timeout_s=LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(MAX_GREETING_BYTES + 1, "broken reply to Metadata"), (MAX_FRAME_BYTES + 1, "no Kafka frame")],
+)
+async def test_what_was_asked_may_be_big_within_bounds(size: int, words: str) -> None:
+    """Metadata may be larger than a greeting, and not larger than any cluster's."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        _, _, correlation_id = await peer.request()
+        peer.writer.write(size.to_bytes(4, "big"))
+        if size <= MAX_FRAME_BYTES:
+            peer.writer.write(correlation_id + bytes(size - 4))
+        await until_closed(peer)
+
+    async with connected(script) as connection:
+        with pytest.raises(kafka.KafkaProtocolError, match=words):
+            await connection.call(kafka.Metadata(), timeout_s=LONG_S)
 
 
 async def closes(peer: Peer) -> None:
