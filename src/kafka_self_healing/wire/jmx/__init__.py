@@ -20,6 +20,7 @@ from kafka_self_healing.wire.jmx.errors import (
     JmxProtocolError,
     JmxRemoteError,
     JmxSessionGone,
+    JmxSetupError,
     JmxTimeout,
     JmxTlsError,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "JmxProtocolError",
     "JmxRemoteError",
     "JmxSessionGone",
+    "JmxSetupError",
     "JmxTimeout",
     "JmxTlsError",
     "JmxValue",

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final, TypeAlias, TypeGuard
 
 from kafka_self_healing.wire.jmx.encoding import utf
-from kafka_self_healing.wire.jmx.errors import JmxConnectError, JmxError, JmxTimeout, JmxTlsError
+from kafka_self_healing.wire.jmx.errors import (
+    JmxConnectError,
+    JmxError,
+    JmxSetupError,
+    JmxTimeout,
+    JmxTlsError,
+)
 
 TlsContext: TypeAlias = Callable[[], ssl.SSLContext]
 """Asked, in a thread, for the context of each new connection, so that new files are used."""
 
+# Threads of our own: a resolver or a file system that hangs holds up nobody else.
+_NAMES = ThreadPoolExecutor(4, thread_name_prefix="jmx-names")
+_FILES = ThreadPoolExecutor(2, thread_name_prefix="jmx-tls-files")
+_NOT_SAID: Final = frozenset(
+    {"UNEXPECTED_EOF_WHILE_READING", "NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE"}
+)
 _MAX_ADDRESSES: Final = 4
 _PLAIN_LIMIT_S: Final = 1.0
 HANGS: Final = "the process may hang: look at the node"
@@ -88,17 +103,28 @@ class Opening:
         tls = self.endpoint.tls
         if tls is None:
             return None
-        self.waiting.what = "the TLS files were not read; look at their file system"
+        self.waiting.what = "our own TLS files were not read; look at their file system"
         try:
-            return await asyncio.to_thread(tls.context)
+            context = await asyncio.get_running_loop().run_in_executor(_FILES, tls.context)
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=tls.server_name)
         except OSError as error:  # ssl.SSLError is one
-            raise JmxTlsError(f"{self.endpoint}: our TLS files: {tls.explain(error)}") from None
+            raise JmxSetupError(f"{self.endpoint}: not asked: {tls.explain(error)}") from None
+        except ValueError as error:  # of wrap_bio: a name that no certificate can bear
+            text = f"{self.endpoint}: not asked: {error}; set server_name"
+            raise JmxSetupError(text) from None
+        return context
 
-    async def _addresses(self) -> Sequence[tuple[socket.AddressFamily, str]]:
+    async def _addresses(self) -> Sequence[tuple[int, str]]:
         host, port = self.endpoint.host, self.endpoint.port
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            pass
+        else:
+            return [(socket.AF_INET if address.version == 4 else socket.AF_INET6, host)]
+        resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(_NAMES, resolve)
         except UnicodeError:
             raise JmxConnectError(f"{self.endpoint}: no valid host name; correct it") from None
         except OSError as error:
@@ -106,7 +132,7 @@ class Opening:
         return list(dict.fromkeys((one[0], str(one[4][0])) for one in found))[:_MAX_ADDRESSES]
 
     async def _open(
-        self, family: socket.AddressFamily, address: str, context: ssl.SSLContext | None
+        self, family: int, address: str, context: ssl.SSLContext | None
     ) -> asyncio.Protocol:
         loop = asyncio.get_running_loop()
         self.waiting.what = "no TCP connection; is the host up, does a firewall drop this port?"
@@ -120,13 +146,13 @@ class Opening:
             _, made = await loop.create_connection(
                 self.protocol, sock=sock, ssl=context, server_hostname=tls.server_name
             )
-        except (ConnectionError, ssl.SSLEOFError):
-            raise await self._cut(family, address) from None
         except OSError as error:
+            if not _is_from_peer(error):
+                raise await self._cut(family, address, error) from None
             raise JmxTlsError(f"{self.endpoint}: {tls.explain(error)}") from None
         return made
 
-    async def _socket(self, family: socket.AddressFamily, address: str) -> socket.socket:
+    async def _socket(self, family: int, address: str) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         connected = False
@@ -141,7 +167,7 @@ class Opening:
                 sock.close()
         return sock
 
-    async def _cut(self, family: socket.AddressFamily, address: str) -> JmxError:
+    async def _cut(self, family: int, address: str, error: OSError) -> JmxError:
         """Return why it hung up on our TLS: a plain port does so, and a process that dies."""
         if await self._greets_plainly(family, address):
             return JmxTlsError(
@@ -149,10 +175,12 @@ class Opening:
                 "com.sun.management.jmxremote.ssl and .registry.ssl at the node, or change tls or "
                 "registry_tls here"
             )
-        text = f"{self.endpoint}: cut during the TLS handshake; look at the node"
-        return JmxConnectError(text, outcome="reset")
+        if isinstance(error, ConnectionError | ssl.SSLError):
+            text = f"{self.endpoint}: cut during the TLS handshake; look at the node"
+            return JmxConnectError(text, outcome="reset")
+        return connect_error(self.endpoint, error)
 
-    async def _greets_plainly(self, family: socket.AddressFamily, address: str) -> bool:
+    async def _greets_plainly(self, family: int, address: str) -> bool:
         """Return whether the port greets who speaks plain RMI. Nothing secret is sent."""
         try:
             async with asyncio.timeout(_PLAIN_LIMIT_S):
@@ -170,13 +198,12 @@ class Opening:
 
 def lost_error(endpoint: Endpoint, error: Exception | None, *, greeted: bool) -> JmxError:
     """Return what it means that an open connection ended; `greeted`: the server had spoken."""
-    if isinstance(error, ssl.SSLError):
-        assert endpoint.tls is not None
+    if _is_from_peer(error) and endpoint.tls is not None:
         return JmxTlsError(f"{endpoint}: {endpoint.tls.explain(error)}")
     hint = ""
     if endpoint.tls is not None and not greeted:
         hint = "; a server that wants a client certificate and gets none does so"
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
+    if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLError):
         return JmxConnectError(f"{endpoint} reset the connection{hint}", outcome="reset")
     if isinstance(error, OSError):
         return connect_error(endpoint, error)
@@ -201,5 +228,14 @@ def plain_words(error: Exception) -> str:
     """Return OpenSSL's reason in words: the `explain` of who gives none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
-    reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-    return f"TLS failed: {str(reason).replace('_', ' ').lower()}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS failed: {error.reason.replace('_', ' ').lower()}"
+    return str(error) or type(error).__name__
+
+
+def _is_from_peer(error: Exception | None) -> TypeGuard[ssl.SSLError]:
+    """Return whether `error` proves that the peer spoke: an alert, a certificate, other bytes."""
+    cut = ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
+    if not isinstance(error, ssl.SSLError) or isinstance(error, cut):
+        return False
+    return error.reason not in _NOT_SAID

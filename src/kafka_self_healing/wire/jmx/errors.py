@@ -4,6 +4,7 @@
 
     JmxError(outcome)
     ├── JmxNameError            not_asked       a name that no agent would accept; nothing was sent
+    ├── JmxSetupError           protocol        our own TLS files cannot be used; nothing was asked
     ├── JmxConnectError         refused, unreachable, reset, closed: look at the node, the firewall
     ├── JmxTlsError             tls             certificates, or TLS on one side only
     ├── JmxTimeout              timed_out       it hangs, or a firewall drops; connection dropped
@@ -13,6 +14,9 @@
     ├── JmxNotFound             answered        no such MBean: the JVM lives, the MBean does not
     ├── JmxSessionGone          closed          the session is unknown, also after a new login
     └── JmxRemoteError          protocol        any other exception of the server
+
+The outcomes tls, authentication and authorisation say that the node lives: only what it said itself
+leads to them, never a connection that was merely cut.
 """
 
 from __future__ import annotations
@@ -39,6 +43,10 @@ class JmxNameError(JmxError):
     """An ObjectName or attribute name is malformed. It was not sent: the server would hang up."""
 
     usual_outcome = "not_asked"
+
+
+class JmxSetupError(JmxError):
+    """A file of our own cannot be used, so nothing was asked. It says nothing about the node."""
 
 
 class JmxConnectError(JmxError):

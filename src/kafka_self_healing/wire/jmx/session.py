@@ -256,7 +256,7 @@ class SessionKeeper:
         elif isinstance(error, JmxAuthenticationError):
             advice = (
                 "; compare user and password with the node's "
-                "com.sun.management.jmxremote.password.file"
+                "com.sun.management.jmxremote.password.file, and the user with .access.file"
             )
         return type(error)(f"{endpoint}: {error}{advice}", outcome=error.outcome)
 
