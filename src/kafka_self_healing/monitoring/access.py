@@ -29,6 +29,7 @@ class Access:
         self._clock = clock or SystemClock()
         self._contexts: dict[TlsSettings, TlsFiles] = {}
         self._logins: dict[SaslConfig, SaslLogin] = {}
+        self._sources: dict[SaslConfig, TokenSource] = {}
 
     def tls_context(self, config: TlsConfig | None) -> TlsContext | None:
         """Return what gives the context for `config`, made anew when its files are exchanged.
@@ -60,6 +61,13 @@ class Access:
             known = self._logins[config] = self._made(config)
         return known
 
+    async def token(self, config: SaslConfig) -> Secret:
+        """Return the bearer token of now, for a client that logs in by itself.
+
+        Raises KafkaSetupError.
+        """
+        return await self._token_source(config).fetch()
+
     def _made(self, config: SaslConfig) -> SaslLogin:
         match config.mechanism:
             case SaslMechanism.PLAIN:
@@ -73,6 +81,12 @@ class Access:
                 return KerberosLogin(config.service_name)
 
     def _token_source(self, config: SaslConfig) -> TokenSource:
+        known = self._sources.get(config)
+        if known is None:
+            known = self._sources[config] = self._made_source(config)
+        return known
+
+    def _made_source(self, config: SaslConfig) -> TokenSource:
         if config.token is not None:
             return GivenToken(config.token)
         if config.token_file is not None:
