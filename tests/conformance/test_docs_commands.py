@@ -85,4 +85,9 @@ def test_every_option_has_words_or_is_the_configuration() -> None:
         if isinstance(option, click.Option) and not option.help
     }
 
-    assert silent == {"run --config", "audit verify --config", "demo --fault"}
+    assert silent == {
+        "run --config",
+        "doctor --config",
+        "audit verify --config",
+        "demo --fault",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class Lab:
                 "user": "healer",
                 "identity_file": str(self.folder / "key"),
                 "known_hosts_file": str(known_hosts),
-                "config_file": "/dev/null",
+                "config_file": str(self.folder / "lab" / "ssh_config"),
                 "sudo": True,
             }
         }
@@ -156,7 +157,7 @@ class LabDaemon(RealDaemon):
     @property
     def command_line(self) -> list[str]:
         """How it is started."""
-        inside = ["nsenter", f"--net={self.namespace}"]
+        inside = [str(shutil.which("nsenter")), f"--net={self.namespace}"]
         return [*inside, sys.executable, *self.argv, str(self.config)]
 
 

@@ -13,6 +13,7 @@ from kafka_self_healing.errors import ConfigError, KafkaSelfHealingError
 COMMANDS = {
     "run": "run",
     "check-config": "check_config",
+    "doctor": "doctor",
     "status": "status",
     "nodes": "nodes",
     "explain": "explain",
