@@ -64,6 +64,21 @@ def boxed(number: int) -> bytes:
     return b"\x73" + class_of("java.lang.Long", fields=value_field) + struct.pack(">q", number)
 
 
+def number(java: str, form: str, value: float) -> bytes:
+    """Return a boxed number of a class of java.lang, in struct's form."""
+    code = {"d": b"D", "f": b"F", "i": b"I", "?": b"Z", "b": b"B", "h": b"S"}[form]
+    described = class_of(f"java.lang.{java}", fields=b"\0\1" + code + utf("value"))
+    return b"\x73" + described + struct.pack(f">{form}", value)
+
+
+def composite(**entries: bytes) -> bytes:
+    """Return CompositeData of these entries."""
+    contents = b"\0\1L" + utf("contents") + write_string("Ljava/util/SortedMap;")
+    described = class_of("javax.management.openmbean.CompositeDataSupport", fields=contents)
+    items = [part for name, value in entries.items() for part in (write_string(name), value)]
+    return b"\x73" + described + collection("java.util.TreeMap", *items)
+
+
 def collection(class_name: str, *items: bytes) -> bytes:
     """Return an object that writes its size in a block, then its items."""
     described = class_of(class_name, flags=_SERIALIZABLE | _WRITE_OBJECT)
@@ -190,10 +205,11 @@ class FakeAgent:
         self.connections += 1
         self._writers.append(writer)
         pending = b""
-        writer.write(GREETING)
         try:
-            hello = await reader.readexactly(13)
-            assert hello == b"JRMI\0\2K" + bytes(6)
+            if await reader.readexactly(7) != b"JRMI\0\2K":
+                return  # as Java does: it hangs up without a word
+            writer.write(GREETING)
+            assert await reader.readexactly(6) == bytes(6)
             while data := await reader.read(65536):
                 pending = self._answer_all(pending + data, writer)
         except (ConnectionError, asyncio.IncompleteReadError):

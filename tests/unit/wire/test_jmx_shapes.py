@@ -12,13 +12,15 @@ from tests.unit.wire.jmx_server import (
     boxed,
     class_of,
     collection,
+    composite,
+    number,
     object_array,
     returned,
 )
 
 from kafka_self_healing.wire.jmx import JmxError, JmxValue
 from kafka_self_healing.wire.jmx.client import _attributes
-from kafka_self_healing.wire.jmx.encoding import NULL, utf, write_object_name, write_string
+from kafka_self_healing.wire.jmx.encoding import NULL, write_object_name, write_string
 from kafka_self_healing.wire.jmx.reader import NeedMore
 from kafka_self_healing.wire.jmx.serialization import BrokenOff, Decoder
 from kafka_self_healing.wire.jmx.shapes import Decoded, ShapeMemory
@@ -44,22 +46,11 @@ def knowing(*replies: bytes) -> ShapeMemory:
     return memory
 
 
-def number(java: str, form: str, value: float) -> bytes:
-    """Return a boxed number."""
-    code = {"d": b"D", "f": b"F", "i": b"I", "?": b"Z", "b": b"B", "h": b"S", "q": b"J"}[form]
-    described = class_of(f"java.lang.{java}", fields=b"\0\1" + code + utf("value"))
-    return b"\x73" + described + struct.pack(f">{form}", value)
-
-
 def rich(chance: random.Random) -> bytes:
     """Return a reply with numbers of all kinds, by themselves and within lists and maps."""
     whole = chance.randrange(-(2**31), 2**31)
     real = chance.choice((chance.random(), float("nan"), float("inf"), -0.0))
-    composite_class = class_of(
-        "javax.management.openmbean.CompositeDataSupport",
-        fields=b"\0\1L" + utf("contents") + write_string("Ljava/util/SortedMap;"),
-    )
-    used = collection("java.util.TreeMap", write_string("used"), boxed(whole))
+    used = composite(used=boxed(whole))
     return returned(
         attribute_list(
             {
@@ -74,7 +65,7 @@ def rich(chance: random.Random) -> bytes:
                 "Nothing": NULL,
                 "Name": write_object_name("a:b=c"),
                 "Rows": object_array(2, boxed(whole) + object_array(1, boxed(1 - whole))),
-                "Heap": b"\x73" + composite_class + used,
+                "Heap": used,
             }
         )
     )
