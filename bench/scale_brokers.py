@@ -1,6 +1,7 @@
-"""Fake brokers in a process of their own; they answer with bytes that a real broker sent.
+"""Fake brokers and JMX agents in a process of their own, on another core than the one measured.
 
-`started` makes one and waits until it listens; it is pinned to another core than the one measured.
+Brokers answer with bytes that a real one sent, see `scale_metadata`; JMX agents speak the protocol
+that the tests hold against a JVM's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.scale_metadata import BigCluster, Replies
+from tests.unit.wire.jmx_server import (
+    FakeAgent,
+    Request,
+    attribute_list,
+    boxed,
+    returned,
+)
 
+from bench.scale_metadata import BigCluster, Replies
+from kafka_self_healing.wire.jmx.operations import GET_ATTRIBUTES
 from kafka_self_healing.wire.kafka import ApiVersions
 
 BACKLOG: Final = 50
@@ -28,6 +37,7 @@ BACKLOG: Final = 50
 UNKNOWN_VERSION: Final = struct.pack(">hihhh", 35, 1, ApiVersions.api.key, 0, 4)
 """ApiVersions v0, error 35, with its own range: what a 4.3.1 broker answers."""
 
+RUNNING: Final = 3
 _HEAD = struct.Struct(">hhi")
 _SIZE = 4
 _READY = "ready"
@@ -82,44 +92,73 @@ class Answering(asyncio.Protocol):
                 break
             key, version, number = _HEAD.unpack_from(data, _SIZE)
             data = data[end:]
-            body = self._replies.get((key, version)) or self._refusal(key)
+            body = self._replies.get((key, version))
+            if body is None and key == ApiVersions.api.key:
+                body = UNKNOWN_VERSION
             if body is None:
                 print(f"no reply to API {key} v{version} is known", file=sys.stderr)
                 self._transport.close()
                 return
-            head = struct.pack(">ii", _SIZE + len(body), number)
-            self._transport.writelines((head, body))
+            self._transport.write(struct.pack(">ii", _SIZE + len(body), number) + body)
         self._rest = data
 
 
-    def _refusal(self, key: int) -> bytes | None:
-        """Answer a version of ApiVersions that no broker knows, as a real one does."""
-        return UNKNOWN_VERSION if key == ApiVersions.api.key else None
-
-
-async def serve(cluster: BigCluster, first: int, number: int) -> None:
-    """Answer for `number` nodes of the cluster, from the `first` on, until the process ends."""
+async def serve_kafka(cluster: BigCluster, first: int, number: int) -> None:
+    """Answer for `number` nodes of the cluster, from the `first` on."""
     loop, replies = asyncio.get_running_loop(), cluster.replies()
     for host, port in cluster.addresses[first : first + number]:
         await loop.create_server(lambda: Answering(replies), host, port, backlog=BACKLOG)
-    print(_READY, flush=True)
-    await loop.create_future()
+
+
+async def serve_jmx(cluster: BigCluster, number: int) -> None:
+    """Answer any attribute of any MBean with a number, at as many addresses."""
+
+    def answer(request: Request) -> bytes | None:
+        if request.operation != GET_ATTRIBUTES:
+            return None
+        _, wanted, _ = request.arguments
+        assert isinstance(wanted, list)
+        return returned(attribute_list({str(name): boxed(RUNNING) for name in wanted}))
+
+    for host, port in cluster.addresses[:number]:
+        agent = Agent(override=answer, stub_host=host)
+        await agent.listen(host, port)
+
+
+class Agent(FakeAgent):
+    """A JMX agent at an address of its own that keeps no account of what it was asked."""
+
+    async def listen(self, host: str, port: int) -> None:
+        """Begin to answer."""
+        self.requests = _Forgetting()
+        self.port = port
+        await asyncio.start_server(self._serve, host, port, backlog=BACKLOG)
+
+
+class _Forgetting(list[Request]):
+    def append(self, _request: Request) -> None:
+        """Keep nothing."""
 
 
 @contextlib.contextmanager
 def started(
-    cluster: BigCluster, *, first: int = 0, number: int | None = None, core: int = 1
+    cluster: BigCluster,
+    *,
+    first: int = 0,
+    number: int | None = None,
+    core: int = 1,
+    jmx: bool = False,
 ) -> Iterator[int]:
-    """Run the brokers in a process that ends with the block; its pid."""
-    count = cluster.brokers if number is None else number
+    """Run fake brokers (or JMX agents) in a process that ends with the block; its pid."""
     options = {
         "port": cluster.addresses[0][1],
         "brokers": cluster.brokers,
         "topics": cluster.topics,
         "partitions": cluster.partitions,
         "first": first,
-        "number": count,
+        "number": cluster.brokers if number is None else number,
         "core": core,
+        "jmx": int(jmx),
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "bench.scale_brokers", *arguments]
@@ -137,15 +176,24 @@ def started(
 
 
 def main() -> None:
-    """Listen and answer."""
+    """Listen and answer, until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("port", "brokers", "topics", "partitions", "first", "number", "core"):
+    for name in ("port", "brokers", "topics", "partitions", "first", "number", "core", "jmx"):
         parser.add_argument(f"--{name}", type=int, required=True)
     args = parser.parse_args()
     pin(args.core)
     raise_file_limit()
     cluster = BigCluster(addresses(args.brokers, args.port), args.topics, args.partitions)
-    asyncio.run(serve(cluster, args.first, args.number))
+
+    async def serve() -> None:
+        if args.jmx:
+            await serve_jmx(cluster, args.number)
+        else:
+            await serve_kafka(cluster, args.first, args.number)
+        print(_READY, flush=True)
+        await asyncio.get_running_loop().create_future()
+
+    asyncio.run(serve())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One part of `bench.scale`, in a process of its own: runs, measures its own CPU, prints JSON."""
+"""One part of `bench.scale` in a process of its own: it runs, measures its CPU, and prints JSON."""
 
 from __future__ import annotations
 
@@ -7,28 +7,41 @@ import asyncio
 import json
 import logging
 import resource
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import yaml
 
 from bench.scale_brokers import addresses, pin, raise_file_limit
 from bench.scale_floor import Floor
+from kafka_self_healing.app import daemon_of
 from kafka_self_healing.clock import SystemClock
+from kafka_self_healing.config import load
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.monitoring import KafkaMonitoringPlugin, MonitoringService
+from kafka_self_healing.monitoring import (
+    JMXMonitoringPlugin,
+    KafkaMonitoringPlugin,
+    MonitoringService,
+)
+from kafka_self_healing.plugins import MonitoringPlugin
 
-POLICY = Policy()
-SETTLE_S = POLICY.interval_s + 3.0
+POLICY: Final = Policy()
+SETTLE_S: Final = POLICY.interval_s + 5.0
 """Before anything is counted: all connections are made and everything was asked once."""
+
+KAFKA: Final = frozenset({Kind.PROTOCOL, Kind.PEERS})
+JMX: Final = frozenset({Kind.JVM})
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one part cost. `looks`: answers to the nodes' own question; `bad`: all others."""
+    """What one part cost. `looks`: answers of the nodes themselves; `bad`: all other outcomes."""
 
     part: str
     seconds: float
@@ -36,22 +49,6 @@ class Measured:
     looks: int
     bad: int
     rss_mb: float
-
-
-def cluster_of(number: int, port: int, kinds: frozenset[Kind]) -> Cluster:
-    """Return the inventory of the fake brokers."""
-    nodes = {
-        str(id_): NodeConfig(
-            str(id_),
-            frozenset({Role.BROKER}),
-            host=host,
-            kafka_port=at,
-            rack=f"rack-{id_ % 3}",
-            kinds=kinds,
-        )
-        for id_, (host, at) in enumerate(addresses(number, port), start=1)
-    }
-    return Cluster("scale", nodes=nodes)
 
 
 class Heard:
@@ -63,23 +60,41 @@ class Heard:
 
     def __call__(self, result: CheckResult) -> None:
         """Take one."""
-        if result.kind is Kind.PROTOCOL:
-            self.looks += 1
         if result.outcome is not Outcome.ANSWERED:
             self.bad += 1
+        elif result.kind in {Kind.PROTOCOL, Kind.JVM}:
+            self.looks += 1
+
+
+def cluster_of(targets: tuple[tuple[str, int], ...], kinds: frozenset[Kind]) -> Cluster:
+    """Return the inventory of the fake brokers; with JVM among the kinds, of fake JMX agents."""
+    jmx = Kind.JVM in kinds
+    nodes = {
+        str(id_): NodeConfig(
+            str(id_),
+            frozenset({Role.BROKER}),
+            host=host,
+            kafka_port=None if jmx else port,
+            jmx_port=port if jmx else None,
+            rack=f"rack-{id_ % 3}",
+            kinds=kinds,
+        )
+        for id_, (host, port) in enumerate(targets, start=1)
+    }
+    return Cluster("scale", nodes=nodes)
 
 
 async def measure(
     part: str,
     running: Coroutine[Any, Any, None],
     heard: Callable[[], tuple[int, int]],
-    window: float,
+    window_s: float,
 ) -> Measured:
-    """Let `running` settle, then measure it for `window` seconds."""
+    """Let `running` settle, then measure it for `window_s`."""
     task = asyncio.create_task(running)
     await asyncio.wait([task], timeout=SETTLE_S)
     began, cpu, before = time.monotonic(), time.process_time(), heard()
-    await asyncio.wait([task], timeout=window)
+    await asyncio.wait([task], timeout=window_s)
     if task.done():
         task.result()
         raise RuntimeError(f"{part} ended by itself")
@@ -96,28 +111,54 @@ def rss_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-async def floor(args: argparse.Namespace) -> Measured:
+async def floor(targets: tuple[tuple[str, int], ...], window_s: float) -> Measured:
     """Ask without any of our code around."""
-    one = Floor(addresses(args.targets, args.port), POLICY.interval_s)
-    return await measure("floor", one.run(), lambda: (one.looks, 0), args.window)
+    one = Floor(targets, POLICY.interval_s)
+    return await measure("floor", one.run(), lambda: (one.looks, 0), window_s)
 
 
-async def eyes(args: argparse.Namespace) -> Measured:
+async def eyes(targets: tuple[tuple[str, int], ...], window_s: float) -> Measured:
     """Run MonitoringService with PROTOCOL and PEERS."""
+    return await _eyes("eyes", cluster_of(targets, KAFKA), KafkaMonitoringPlugin(), window_s)
+
+
+async def jmx(targets: tuple[tuple[str, int], ...], window_s: float) -> Measured:
+    """Run MonitoringService with JVM."""
+    return await _eyes("jmx", cluster_of(targets, JMX), JMXMonitoringPlugin(), window_s)
+
+
+async def _eyes(part: str, cluster: Cluster, plugin: MonitoringPlugin, window_s: float) -> Measured:
     heard = Heard()
-    cluster = cluster_of(args.targets, args.port, frozenset({Kind.PROTOCOL, Kind.PEERS}))
-    service = MonitoringService(cluster, POLICY, [KafkaMonitoringPlugin()], SystemClock(), heard)
-    return await measure("eyes", service.run(), lambda: (heard.looks, heard.bad), args.window)
+    service = MonitoringService(cluster, POLICY, [plugin], SystemClock(), heard)
+    return await measure(part, service.run(), lambda: (heard.looks, heard.bad), window_s)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[Measured]]] = {
-    "floor": floor,
-    "eyes": eyes,
-}
+async def daemon(targets: tuple[tuple[str, int], ...], window_s: float) -> Measured:
+    """Run the whole daemon with a configuration of the same kinds: eyes, mind, journal."""
+    heard = Heard()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scale.yaml"
+        nodes: list[dict[str, Any]] = [
+            {"id": id_, "roles": ["broker"], "host": host, "kafka_port": port}
+            for id_, (host, port) in enumerate(targets, start=1)
+        ]
+        for voter in nodes[:3]:  # a cluster has some; their quorum is not among the kinds
+            voter |= {"roles": ["broker", "controller"], "controller_port": targets[0][1] + 1}
+        written = {
+            "mode": "observe",
+            "state_dir": str(Path(folder) / "state"),
+            "cluster": {"name": "scale", "nodes": nodes},
+            "checks": {"kinds": [kind.value for kind in sorted(KAFKA)]},
+        }
+        file.write_text(yaml.safe_dump(written), encoding="utf-8")
+        building = daemon_of(load(file, {}), SystemClock(), redact=str, hear=heard)
+        async with building as one:
+            counted = lambda: (heard.looks, heard.bad)  # noqa: E731
+            return await measure("daemon", one.run(), counted, window_s)
 
 
-async def _run(args: argparse.Namespace) -> Measured:
-    return await PARTS[args.part](args)
+Part = Callable[[tuple[tuple[str, int], ...], float], Awaitable[Measured]]
+PARTS: Final[dict[str, Part]] = {"floor": floor, "eyes": eyes, "daemon": daemon, "jmx": jmx}
 
 
 def main() -> None:
@@ -127,20 +168,16 @@ def main() -> None:
     parser.add_argument("--targets", type=int, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--window", type=float, required=True)
-    parser.add_argument("--profile")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.ERROR)
     pin(0)
     raise_file_limit()
-    if args.profile:
-        import cProfile
+    targets = addresses(args.targets, args.port)
 
-        with cProfile.Profile() as profile:
-            measured = asyncio.run(_run(args))
-        profile.dump_stats(args.profile)
-    else:
-        measured = asyncio.run(_run(args))
-    print(json.dumps(asdict(measured)))
+    async def run() -> Measured:
+        return await PARTS[args.part](targets, args.window)
+
+    print(json.dumps(asdict(asyncio.run(run()))))
 
 
 if __name__ == "__main__":
