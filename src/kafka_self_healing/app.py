@@ -15,23 +15,30 @@ from typing import TypeVar
 
 from kafka_self_healing.api.local import listening
 from kafka_self_healing.clock import Clock, SystemClock
-from kafka_self_healing.config import ConfigurationManager, Settings
+from kafka_self_healing.config import ConfigurationManager, Settings, secrets_in
 from kafka_self_healing.daemon import Daemon
 from kafka_self_healing.errors import ConfigError, DeliveryError
-from kafka_self_healing.hosts import HostPool, LocalHost
+from kafka_self_healing.hosts.open_files import raise_file_limit
 from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
+from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import StepReport
 from kafka_self_healing.monitoring import (
+    HostMonitoringPlugin,
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
+    LogMonitoringPlugin,
     MonitoringService,
     ServiceMonitoringPlugin,
     SocketMonitoringPlugin,
 )
+from kafka_self_healing.monitoring.access import Access
+from kafka_self_healing.monitoring.checks.certificate import CertificateMonitoringPlugin
+from kafka_self_healing.monitoring.checks.zookeeper import ZookeeperMonitoringPlugin
 from kafka_self_healing.notification import DeliveryQueue, EmailNotifier, NotificationService
 from kafka_self_healing.observability import (
     AuditLogger,
@@ -41,8 +48,8 @@ from kafka_self_healing.observability import (
     Redactor,
 )
 from kafka_self_healing.plugins.contract import MonitoringPlugin, NotificationPlugin
+from kafka_self_healing.reach import Reach
 from kafka_self_healing.recovery import RecoveryEngine, ServiceRestartPlugin
-from kafka_self_healing.secret import Secret
 from kafka_self_healing.storage import Journal, Store, StoredOutbox, open_store
 
 _LOGGER = logging.getLogger(__name__)
@@ -119,13 +126,20 @@ class Telling:
                 _LOGGER.warning("the alarm was not delivered by %s: %s", plugin.name, error)
 
 
-def checks() -> list[MonitoringPlugin]:
-    """Return the built-in checks."""
+def checks(
+    access: Access | None = None, redact: Callable[[str], str] = str
+) -> list[MonitoringPlugin]:
+    """Return the built-in checks; they share contexts and logins, and hide what they quote."""
+    access = access or Access()
     return [
-        SocketMonitoringPlugin(),
-        KafkaMonitoringPlugin(),
+        SocketMonitoringPlugin(access),
+        KafkaMonitoringPlugin(access),
+        ZookeeperMonitoringPlugin(access),
+        CertificateMonitoringPlugin(access),
         JMXMonitoringPlugin(),
         ServiceMonitoringPlugin(),
+        HostMonitoringPlugin(),
+        LogMonitoringPlugin(redact),
     ]
 
 
@@ -161,14 +175,8 @@ def logging_service(settings: Settings, clock: Clock) -> LoggingService:
             keep=wanted.keep,
         ),
         clock,
-        _secrets(settings),
+        secrets_in(settings),
     )
-
-
-def _secrets(settings: Settings) -> list[Secret]:
-    """Return the credentials that must reach neither the log nor the journal."""
-    email = settings.notification.email
-    return [email.password] if email is not None and email.password is not None else []
 
 
 @asynccontextmanager
@@ -176,12 +184,14 @@ async def daemon_of(
     settings: Settings,
     clock: Clock,
     *,
+    redact: Callable[[str], str],
     crash_point: Callable[[str], None] = NO_CRASH,
     hear: Callable[[CheckResult], None] | None = None,
-    look_with: Callable[[], list[MonitoringPlugin]] = checks,
+    look_with: Callable[[], list[MonitoringPlugin]] | None = None,
 ) -> AsyncIterator[Daemon]:
     """Build the daemon of a configuration; the store is open inside the block.
 
+    `redact` takes credentials out of what is kept. `look_with`: other checks than ours.
     Raises StorageError: the state folder is in use, damaged, or of a newer version, or the
     journal's chain is broken (JournalCorrupt).
     """
@@ -203,40 +213,65 @@ async def daemon_of(
                 clock=clock,
                 put=partial(journal.append, []),
             )
-            yield Daemon(
-                settings.cluster,
-                settings.policy,
-                clock=clock,
-                store=JournalStore(store, journal, audit),
-                in_store=in_store,
-                eyes=lambda cluster, policy, heard: MonitoringService(
-                    cluster, policy, look_with(), clock, heard
-                ),
-                hands=lambda report: hands(settings, clock, report, crash_point),
-                voice=Telling(queue, plugins, settings.cluster.name, clock),
-                run_id=secrets.token_hex(8),
-                hear=hear or (lambda _result: None),
-            )
+            async with reaching(settings.cluster, clock) as reach:
+                yield Daemon(
+                    settings.cluster,
+                    settings.policy,
+                    clock=clock,
+                    store=JournalStore(store, journal, audit),
+                    in_store=in_store,
+                    eyes=partial(eyes, reach=reach, redact=redact, look_with=look_with),
+                    hands=partial(hands, reach=reach, redact=redact, crash_point=crash_point),
+                    voice=Telling(queue, plugins, settings.cluster.name, clock),
+                    run_id=secrets.token_hex(8),
+                    hear=hear or (lambda _result: None),
+                )
+
+
+@asynccontextmanager
+async def reaching(cluster: Cluster, clock: Clock) -> AsyncIterator[Reach]:
+    """Reach the nodes inside the block."""
+    reach = Reach(cluster, clock)
+    try:
+        yield reach
+    finally:
+        await reach.close()
+
+
+def eyes(
+    cluster: Cluster,
+    policy: Policy,
+    heard: Callable[[CheckResult], None],
+    *,
+    reach: Reach,
+    redact: Callable[[str], str],
+    look_with: Callable[[], list[MonitoringPlugin]] | None = None,
+) -> MonitoringService:
+    """Return the eyes for an inventory, which is reached as it says from now on."""
+    reach.follow(cluster)
+    ours = checks(reach.access, redact) if look_with is None else look_with()
+    return MonitoringService(cluster, policy, ours, reach.clock, heard, hosts=reach.hosts)
 
 
 def hands(
-    settings: Settings,
-    clock: Clock,
     report: Callable[[StepReport], Awaitable[None]],
+    *,
+    reach: Reach,
+    redact: Callable[[str], str],
     crash_point: Callable[[str], None] = NO_CRASH,
     unsafe: Callable[[], str] = unsafe_start,
 ) -> RecoveryEngine:
     """Return the hands: they start nothing that would end with us, and keep no credentials."""
-    hosts = HostPool(settings.cluster, clock)
-    return RecoveryEngine(
+    engine = RecoveryEngine(
         ServiceRestartPlugin(unsafe()).actions(),
-        host=LocalHost(clock),
-        service_of=lambda node: hosts.service(node.id),
-        clock=clock,
+        hosts=reach.hosts,
+        clock=reach.clock,
         report=report,
         crash_point=crash_point,
-        redact=Redactor(_secrets(settings)).text,
+        redact=redact,
     )
+    reach.busy = lambda: bool(engine.running)
+    return engine
 
 
 async def run(
@@ -244,14 +279,29 @@ async def run(
     *,
     crash_point: Callable[[str], None] = NO_CRASH,
     hear: Callable[[CheckResult], None] | None = None,
-    look_with: Callable[[], list[MonitoringPlugin]] = checks,
+    look_with: Callable[[], list[MonitoringPlugin]] | None = None,
+    redactor: Redactor | None = None,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends it at once."""
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads; a second SIGTERM ends it at once.
+
+    `redactor`: that of the log, which learns the secrets of each configuration.
+    """
     clock = SystemClock()
     settings = manager.current
-    building = daemon_of(settings, clock, crash_point=crash_point, hear=hear, look_with=look_with)
+    redactor = redactor or Redactor()
+    redactor.learn(secrets_in(settings))
+    files = raise_file_limit()
+    building = daemon_of(
+        settings,
+        clock,
+        redact=redactor.text,
+        crash_point=crash_point,
+        hear=hear,
+        look_with=look_with,
+    )
     async with building as daemon:
         reloads: set[asyncio.Task[None]] = set()
+        turn = asyncio.Lock()
         asked = 0
 
         def stop() -> None:
@@ -263,8 +313,12 @@ async def run(
             _LOGGER.info("asked to stop: going to a safe point")
             daemon.stop()
 
+        async def reload_in_turn() -> None:
+            async with turn:
+                await _reload(daemon, manager, redactor)
+
         def reload() -> None:
-            task = asyncio.create_task(_reload(daemon, manager))
+            task = asyncio.create_task(reload_in_turn())
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
@@ -275,10 +329,11 @@ async def run(
         }
         async with _signals(handlers), listening(settings.state_dir, daemon):
             _LOGGER.info(
-                "watching cluster %s with %d nodes, mode %s",
+                "watching cluster %s with %d nodes, mode %s, at most %d open files",
                 settings.cluster.name,
                 len(settings.cluster.nodes),
                 settings.mode.value,
+                files,
             )
             await daemon.run()
 
@@ -296,13 +351,15 @@ async def _signals(handlers: dict[int, Callable[[], None]]) -> AsyncIterator[Non
             loop.remove_signal_handler(number)
 
 
-async def _reload(daemon: Daemon, manager: ConfigurationManager) -> None:
+async def _reload(daemon: Daemon, manager: ConfigurationManager, redactor: Redactor) -> None:
     old, source = manager.current, str(manager.current.source)
     try:
-        fresh = manager.reload()
+        # In a thread: a thousand nodes take a second to be read and checked.
+        fresh = await asyncio.to_thread(manager.reload)
     except ConfigError as error:
         await daemon.reload_failed(source, str(error))
         return
+    redactor.learn(secrets_in(fresh))
     await daemon.reload(fresh.cluster, fresh.policy, source)
     _LOGGER.info("the configuration was reloaded, mode %s", fresh.mode.value)
     sections = {

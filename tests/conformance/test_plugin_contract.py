@@ -95,7 +95,7 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-NETWORK = [(p, k) for p, k in LOOKS if k not in {Kind.SERVICE, Kind.HOST}]
+NETWORK = [(p, k) for p, k in LOOKS if k not in {Kind.SERVICE, Kind.HOST, Kind.LOG}]
 
 
 @pytest.mark.parametrize(("plugin", "kind"), NETWORK, ids=name_of)

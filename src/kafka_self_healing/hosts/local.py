@@ -7,11 +7,13 @@ import contextlib
 import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.hosts.command import CommandResult, run_command
-from kafka_self_healing.hosts.host import ProcessReading
+from kafka_self_healing.hosts.command import CommandOutcome, CommandResult, run_command
+from kafka_self_healing.hosts.data_dirs import KnownDevices
+from kafka_self_healing.hosts.host import Asked, Question, Reading, pid_named
 from kafka_self_healing.hosts.readings import (
     is_local_address,
     lock_holder,
@@ -19,13 +21,18 @@ from kafka_self_healing.hosts.readings import (
     read_disk,
     read_identity,
     read_process,
+    read_tail,
+    read_uptime,
 )
 from kafka_self_healing.model.evidence import DataDirFact, DiskFact
 
 T = TypeVar("T")
 
-_BROKEN = frozenset({errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENODEV})
-_NO_SUCH_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR})
+READING_SHARE: Final = 0.5
+"""Part of a look's time that a reading of a disk may take: a hung disk must stay an answer."""
+
+LOG_BYTES: Final = 64 * 1024
+"""How much of the end of a log file is read."""
 
 
 class LocalHost:
@@ -33,9 +40,19 @@ class LocalHost:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._devices: dict[str, int] = {}
-        self._reading: set[tuple[str, str]] = set()
+        self._devices = KnownDevices()
+        self._reading: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._here: dict[str, bool] = {}
+
+    @property
+    def sudo(self) -> bool:
+        """Here we are who we are."""
+        return False
+
+    @property
+    def ping(self) -> bool | None:
+        """Nobody pings himself."""
+        return None
 
     async def run(
         self,
@@ -59,55 +76,81 @@ class LocalHost:
             self._here[address] = found
         return self._here[address]
 
-    async def process(self, pid: int) -> ProcessReading | None:
-        """Return what the kernel says of `pid`; None: no such process."""
-        return read_process(pid)
+    async def close(self) -> None:
+        """There is nothing to give back."""
 
-    async def boot_id(self) -> str | None:
-        """Return the id that the kernel gave to this boot."""
-        return read_boot_id()
+    async def look(self, question: Question, *, timeout_s: float) -> Reading:
+        """Return what `question` asks for; a reading that a dead disk blocks stays None."""
+        deadline = self._clock.now().mono_s + timeout_s
+        limit_s = timeout_s * READING_SHARE / 2
+        results = await self._run_all(question.commands, deadline)
+        first = results.get(question.commands[0].name) if question.commands else None
+        pid = pid_named(first.stdout, question.pid_key) if first and question.pid_key else None
+        address = question.address
+        if address is not None and not await self.is_here(address, timeout_s=limit_s):
+            return Reading(here=False, commands=results, pid=pid)
+        held, (data_dirs, disks), log = await asyncio.gather(
+            self._lock_held(question.locks, limit_s),
+            self._directories(question.data_dirs, limit_s),
+            self._log(question, limit_s),
+        )
+        return Reading(
+            commands=results,
+            pid=pid,
+            process=read_process(pid) if pid else None,
+            lock_held=held,
+            data_dirs=data_dirs,
+            disks=disks,
+            log=log,
+            boot_id=read_boot_id(),
+            uptime_s=read_uptime(),
+            clock_offset_s=0.0,
+        )
 
-    async def lock_held(self, directories: Sequence[str], *, timeout_s: float) -> bool | None:
-        """Return whether any process holds the `.lock` of any of these data directories.
+    async def _run_all(
+        self, commands: Sequence[Asked], deadline: float
+    ) -> dict[str, CommandResult]:
+        results: dict[str, CommandResult] = {}
+        first = ""
+        for asked in commands:
+            if set(asked.unless) & set(first.splitlines()):
+                continue
+            left_s = max(0.0, deadline - self._clock.now().mono_s)
+            result = await self.run(asked.argv, timeout_s=left_s)
+            results[asked.name] = result
+            first = first or result.stdout
+            if result.outcome is CommandOutcome.TIMED_OUT:
+                break
+        return results
 
-        None: there are none, or one that shows no holder cannot be read.
-        """
+    async def _lock_held(self, directories: Sequence[str], timeout_s: float) -> bool | None:
         holders = await self._each("lock", directories, lock_holder, timeout_s)
         if any(isinstance(holder, int) for holder in holders):
             return True
         readable = all(not isinstance(holder, OSError) for holder in holders)
         return False if holders and readable else None
 
-    async def data_dirs(self, paths: Sequence[str], *, timeout_s: float) -> tuple[DataDirFact, ...]:
-        """Read each data directory; what does not answer in time stays None, never False."""
+    async def _directories(
+        self, paths: Sequence[str], timeout_s: float
+    ) -> tuple[tuple[DataDirFact, ...] | None, tuple[DiskFact, ...] | None]:
+        if not paths:
+            return None, None
         found = await self._each("identity", paths, read_identity, timeout_s)
-        return tuple(self._judge(path, one) for path, one in zip(paths, found, strict=True))
-
-    async def disks(self, paths: Sequence[str], *, timeout_s: float) -> tuple[DiskFact, ...]:
-        """Return size and free space (bytes) of the file systems that hold `paths`."""
-        found = await self._each("disk", paths, read_disk, timeout_s)
-        return tuple(
-            DiskFact(path) if isinstance(one, OSError) else one
-            for path, one in zip(paths, found, strict=True)
+        sizes = await self._each("disk", paths, read_disk, timeout_s)
+        return (
+            tuple(self._devices.judge(path, one) for path, one in zip(paths, found, strict=True)),
+            tuple(
+                DiskFact(path) if isinstance(one, OSError) else one
+                for path, one in zip(paths, sizes, strict=True)
+            ),
         )
 
-    def _judge(self, path: str, found: tuple[int, bool] | OSError) -> DataDirFact:
-        known = self._devices.get(path)
-        if isinstance(found, OSError):
-            missing = found.errno in _NO_SUCH_DIRECTORY
-            return DataDirFact(
-                path,
-                same_device=False if missing and known is not None else None,
-                has_identity=False if missing else None,
-                readable=False if found.errno in _BROKEN else None,
-            )
-        device, has_identity = found
-        if has_identity and known is None:
-            # Only a directory with its identity is worth remembering: an unmounted disk shows an
-            # empty directory on the device below it.
-            known = self._devices[path] = device
-        same = None if known is None else device == known
-        return DataDirFact(path, same_device=same, has_identity=has_identity, readable=True)
+    async def _log(self, question: Question, timeout_s: float) -> tuple[str, ...] | None:
+        if question.log_file is None:
+            return None
+        read = partial(read_tail, lines=question.log_lines, limit=LOG_BYTES)
+        found = await self._off_loop(("log", question.log_file), read, timeout_s)
+        return None if isinstance(found, OSError) else found
 
     async def _each(
         self, what: str, paths: Sequence[str], read: Callable[[str], T], timeout_s: float
@@ -123,16 +166,22 @@ class LocalHost:
 
         A reading that a dead disk blocks keeps its thread; until it comes back no other is begun.
         """
-        if key in self._reading:
-            return OSError(errno.EBUSY, "an earlier reading has not come back", key[1])
+        try:
+            async with asyncio.timeout(timeout_s):
+                while key in self._reading:
+                    await asyncio.shield(self._reading[key])
+                return await asyncio.shield(self._begin(key, read))
+        except TimeoutError:
+            return OSError(errno.ETIMEDOUT, f"no answer within {timeout_s:g} s", key[1])
+
+    def _begin(self, key: tuple[str, str], read: Callable[[str], T]) -> asyncio.Future[T | OSError]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T | OSError] = loop.create_future()
-        self._reading.add(key)
+        self._reading[key] = answer
 
         def tell(value: T | OSError) -> None:
-            self._reading.discard(key)
-            if not answer.done():
-                answer.set_result(value)
+            del self._reading[key]
+            answer.set_result(value)
 
         def work() -> None:
             try:
@@ -143,8 +192,4 @@ class LocalHost:
                 loop.call_soon_threadsafe(tell, value)
 
         threading.Thread(target=work, name=f"read-{key[0]}", daemon=True).start()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            return OSError(errno.ETIMEDOUT, f"no answer within {timeout_s:g} s", key[1])
+        return answer

@@ -11,11 +11,15 @@ says: 0 running, 1 and 2 dead, 3 not running, 4 not known; the reason is unknown
 from __future__ import annotations
 
 import signal as signals
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.hosts.command import CommandOutcome, CommandResult
-from kafka_self_healing.hosts.host import Host
+from kafka_self_healing.hosts.host import Asked, Host, Question
+from kafka_self_healing.hosts.local import LocalHost
+from kafka_self_healing.hosts.service import with_reading
 from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
@@ -36,13 +40,35 @@ _SAID: Final = 200
 class CommandServiceManager:
     """Runs the programs that the configuration names for one node."""
 
-    def __init__(self, service: CommandService, host: Host) -> None:
-        self._service = service
-        self._host = host
+    def __init__(
+        self, service: CommandService, host: Host, data_dirs: tuple[str, ...], address: str
+    ) -> None:
+        self._service, self._host = service, host
+        self._question = Question(
+            commands=(Asked("status", service.status),),
+            pid_key="pid",
+            locks=data_dirs,
+            address=address,
+        )
+
+    @property
+    def spawns(self) -> bool:
+        """The operator's program may start the broker itself."""
+        return isinstance(self._host, LocalHost)
+
+    @property
+    def restarts(self) -> bool:
+        """There is no program for it: an end has to be seen before a start."""
+        return False
 
     async def status(self, *, timeout_s: float) -> ServiceFact:
         """Return what `status` says. Raises CheckError when it does not say it."""
-        return read_status(await self._host.run(self._service.status, timeout_s=timeout_s))
+        reading = await self._host.look(self._question, timeout_s=timeout_s)
+        result = reading.commands.get("status")
+        if result is None:
+            raise CheckError(Outcome.TIMED_OUT, f"{self._service.status[0]} was not run in time")
+        fact = read_status(result)
+        return with_reading(replace(fact, stop_timeout_s=self._service.stop_timeout_s), reading)
 
     async def start(self, *, timeout_s: float) -> CommandResult:
         """Run `start`; at the time limit it is left alone and its end is unknown."""
@@ -55,6 +81,22 @@ class CommandServiceManager:
     async def kill(self, *, timeout_s: float) -> CommandResult:
         """Run `kill`; at the time limit its process group is killed."""
         return await self._host.run(self._service.kill, timeout_s=timeout_s)
+
+    async def restart(self, *, timeout_s: float) -> CommandResult:
+        """Run `start`: whoever asks has seen the end of the process."""
+        return await self.start(timeout_s=timeout_s)
+
+    def privileged(self) -> tuple[tuple[str, ...], ...]:
+        """None: the operator's programs know themselves whom to ask."""
+        return ()
+
+    def log(self, lines: int) -> Asked | None:  # noqa: ARG002
+        """It keeps no log of which we know."""
+        return None
+
+    async def on_host(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, str]:  # noqa: ARG002
+        """The operator names the directories as the host knows them."""
+        return {path: path for path in paths}
 
 
 def read_status(result: CommandResult) -> ServiceFact:

@@ -16,7 +16,7 @@ from typing import Final
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.errors import ActionRefused, ActionTimeout, PluginError, StorageError
 from kafka_self_healing.healing.memory import STEP_STOP
-from kafka_self_healing.hosts import CommandOutcome, CommandResult, Host, ServiceManager
+from kafka_self_healing.hosts import Asked, CommandOutcome, CommandResult, Hosts, ServiceManager
 from kafka_self_healing.model.evidence import ServiceFact
 from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, StepReport
@@ -34,7 +34,7 @@ _LOGGER = logging.getLogger(__name__)
 class Surroundings:
     """What the engine lends to every act. `draining`: whether no new step is to be begun."""
 
-    host: Host
+    hosts: Hosts
     clock: Clock
     report: Callable[[StepReport], Awaitable[None]]
     crash_point: Callable[[str], None]
@@ -95,7 +95,8 @@ class Act:
     async def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run a command on the node's host inside a step; its group is killed at the limit."""
         limit_s = min(timeout_s, self.limit_s)
-        return await self.dispatch(lambda: self._around.host.run(argv, timeout_s=limit_s))
+        host = self._around.hosts.host(self._node.id)
+        return await self.dispatch(lambda: host.run(argv, timeout_s=limit_s))
 
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
@@ -160,6 +161,16 @@ class _Dispatched:
     def __init__(self, manager: ServiceManager, act: Act) -> None:
         self._manager, self._act = manager, act
 
+    @property
+    def spawns(self) -> bool:
+        """Whether what it starts descends from us."""
+        return self._manager.spawns
+
+    @property
+    def restarts(self) -> bool:
+        """Whether `restart` is right after a kill."""
+        return self._manager.restarts
+
     async def status(self, *, timeout_s: float) -> ServiceFact:
         """Return the manager's word; it changes nothing and needs no step."""
         return await self._manager.status(timeout_s=self._limit(timeout_s))
@@ -178,6 +189,23 @@ class _Dispatched:
         """Ask for the process to be killed at once, within the limit of a step."""
         limit_s = self._limit(timeout_s)
         return await self._act.dispatch(lambda: self._manager.kill(timeout_s=limit_s))
+
+    async def restart(self, *, timeout_s: float) -> CommandResult:
+        """Ask for a start of what was killed, within the limit of a step."""
+        limit_s = self._limit(timeout_s)
+        return await self._act.dispatch(lambda: self._manager.restart(timeout_s=limit_s))
+
+    def privileged(self) -> tuple[tuple[str, ...], ...]:
+        """Return the commands of the acts."""
+        return self._manager.privileged()
+
+    def log(self, lines: int) -> Asked | None:
+        """Return the command that shows the last log lines."""
+        return self._manager.log(lines)
+
+    async def on_host(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, str]:
+        """Return where paths of the node are on its host."""
+        return await self._manager.on_host(paths, timeout_s=self._limit(timeout_s))
 
     def _limit(self, timeout_s: float) -> float:
         return min(timeout_s, self._act.limit_s)

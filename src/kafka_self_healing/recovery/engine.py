@@ -22,7 +22,7 @@ from kafka_self_healing.errors import (
     PluginError,
     RecoveryError,
 )
-from kafka_self_healing.hosts import Host, ServiceManager
+from kafka_self_healing.hosts import Hosts
 from kafka_self_healing.hosts.command import OUTPUT_LIMIT_BYTES, printable
 from kafka_self_healing.model.node import NodeConfig, NodeId
 from kafka_self_healing.model.recovery import (
@@ -53,16 +53,15 @@ class RecoveryEngine:
         self,
         actions: Mapping[str, RecoveryAction],
         *,
-        host: Host,
-        service_of: Callable[[NodeConfig], ServiceManager | None],
+        hosts: Hosts,
         clock: Clock,
         report: Callable[[StepReport], Awaitable[None]],
         crash_point: Callable[[str], None] = lambda _name: None,
         redact: Callable[[str], str] = str,
     ) -> None:
-        self._actions, self._service_of = dict(actions), service_of
+        self._actions, self._hosts = dict(actions), hosts
         self._clock, self._redact = clock, redact
-        self._around = Surroundings(host, clock, report, crash_point, lambda: self._draining)
+        self._around = Surroundings(hosts, clock, report, crash_point, lambda: self._draining)
         self._running: dict[NodeId, RecoveryRequest] = {}
         self._strays: set[asyncio.Task[RecoveryResult]] = set()
         self._draining = False
@@ -84,7 +83,7 @@ class RecoveryEngine:
         assert node.id not in self._running, "one act at a time on a node"
         assert request.limit_s > 0, "an act has a time limit"
         started = self._clock.now().mono_s
-        act = Act(request, node, self._service_of(node), self._around)
+        act = Act(request, node, self._hosts.service(node.id), self._around)
         self._running[node.id] = request
         self._idle.clear()
         try:

@@ -138,7 +138,7 @@ async def test_operators_programs_are_run() -> None:
         kill=program("kill"),
         status=program("state=running"),
     )
-    manager = CommandServiceManager(service, LocalHost(SystemClock()))
+    manager = CommandServiceManager(service, LocalHost(SystemClock()), (), "127.0.0.1")
     assert (await manager.status(timeout_s=20.0)).active == "active"
     assert (await manager.stop(timeout_s=20.0)).stdout == "stop\n"
     assert (await manager.kill(timeout_s=20.0)).stdout == "kill\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +13,16 @@ from pathlib import Path
 import pytest
 
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.hosts import LocalHost
+from kafka_self_healing.hosts import Asked, LocalHost, Question
+from kafka_self_healing.hosts.data_dirs import KnownDevices
 from kafka_self_healing.hosts.readings import (
-    _holder_by_inode,
+    holder_by_inode,
     is_local_address,
     lock_holder,
+    mounted_read_only,
     read_boot_id,
     read_process,
+    read_uptime,
 )
 from kafka_self_healing.model.evidence import DataDirFact
 
@@ -77,56 +79,85 @@ def test_name_of_a_process_cannot_forge_its_state(tmp_path: Path) -> None:
     assert found.started_s == 100 / os.sysconf("SC_CLK_TCK")
 
 
-async def test_lock_is_held_while_its_process_lives(data_dir: Path, holder: int) -> None:
-    """The holder is found, and the host says that a lock is held."""
+def test_lock_is_held_while_its_process_lives(data_dir: Path, holder: int) -> None:
+    """The kernel says who holds it."""
     assert lock_holder(str(data_dir)) == holder
-    assert await LocalHost(SystemClock()).lock_held([str(data_dir)], timeout_s=5.0) is True
 
 
 async def test_lock_of_nobody_is_not_held(data_dir: Path, tmp_path: Path) -> None:
-    """No holder, or no lock file at all, is False; no directories or an unreadable one is None."""
+    """No holder, or no lock file at all, is False; an unreadable one is None."""
     host = LocalHost(SystemClock())
     assert lock_holder(str(data_dir)) is None
-    assert await host.lock_held([str(data_dir), str(tmp_path)], timeout_s=5.0) is False
-    assert await host.lock_held([], timeout_s=5.0) is None
     (tmp_path / "file").touch()
-    assert await host.lock_held([str(tmp_path / "file")], timeout_s=5.0) is None
+    for locks, held in (((str(data_dir), str(tmp_path)), False), ((str(tmp_path / "file"),), None)):
+        assert (await host.look(Question(locks=locks), timeout_s=5.0)).lock_held is held
 
 
 def test_table_of_locks_tells_holders_from_waiters(data_dir: Path) -> None:
-    """By inode, a waiting process and another kind of lock are not taken for the holder."""
+    """By inode, a waiting process and a lease are not taken for the holder; any lock is."""
     file = (data_dir / ".lock").stat()
     where = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-    waits = f"1: -> POSIX  ADVISORY  WRITE 11 {where} 0 EOF\n"
-    other = f"2: FLOCK  ADVISORY  WRITE 12 {where} 0 EOF\n"
-    holds = f"3: POSIX  ADVISORY  WRITE 13 {where} 0 EOF\n"
-    assert _holder_by_inode(file, waits + other) is None
-    assert _holder_by_inode(file, waits + other + holds) == 13
+    waits = f"1: -> POSIX  ADVISORY  WRITE 11 {where} 0 EOF"
+    lease = f"2: LEASE  ACTIVE    READ 12 {where} 0 EOF"
+    other = f"3: POSIX  ADVISORY  WRITE 13 01:01:{file.st_ino} 0 EOF"
+
+    def holder(*lines: str, any_device: bool = False) -> int | None:
+        return holder_by_inode(file.st_dev, file.st_ino, lines, any_device=any_device)
+
+    assert holder(waits, lease, other) is None
+    assert holder(waits, lease, other, any_device=True) == 13
+    for kind in ("POSIX", "OFDLCK", "FLOCK"):
+        assert holder(waits, f"4: {kind}  ADVISORY  WRITE 14 {where} 0 EOF") == 14
 
 
-async def test_data_dir_is_on_the_device_first_seen(data_dir: Path) -> None:
-    """A directory with its identity is remembered; gone, it is no longer on its device."""
-    host, path = LocalHost(SystemClock()), str(data_dir)
-    assert await host.data_dirs([path], timeout_s=5.0) == (DataDirFact(path, True, True, True),)
-    (data_dir / "meta.properties").unlink()
-    assert await host.data_dirs([path], timeout_s=5.0) == (DataDirFact(path, True, False, True),)
-    shutil.rmtree(data_dir)
-    assert await host.data_dirs([path], timeout_s=5.0) == (DataDirFact(path, False, False, False),)
-
-
-async def test_other_device_is_seen(data_dir: Path) -> None:
+def test_other_device_is_seen() -> None:
     """The same path on another device than at first (an unmounted disk) is not the same device."""
-    host, path = LocalHost(SystemClock()), str(data_dir)
-    await host.data_dirs([path], timeout_s=5.0)
-    host._devices[path] += 1
-    (fact,) = await host.data_dirs([path], timeout_s=5.0)
-    assert fact.same_device is False
+    devices = KnownDevices()
+    assert devices.judge("/data", (1, True)) == DataDirFact("/data", True, True, True)
+    assert devices.judge("/data", (2, False)) == DataDirFact("/data", False, False, True)
 
 
-async def test_directory_without_identity_is_never_the_first_seen(tmp_path: Path) -> None:
-    """An empty mount point is not remembered as the right device."""
-    (fact,) = await LocalHost(SystemClock()).data_dirs([str(tmp_path)], timeout_s=5.0)
-    assert fact == DataDirFact(str(tmp_path), None, False, True)
+@pytest.mark.parametrize(
+    ("number", "readable", "identity"),
+    [
+        (errno.EIO, False, None),
+        (errno.EUCLEAN, False, None),
+        (errno.ENOENT, False, False),
+        (errno.EACCES, None, None),
+        (errno.ETIMEDOUT, None, None),
+    ],
+)
+def test_errors_of_a_directory_are_told_apart(
+    number: int, readable: bool | None, identity: bool | None
+) -> None:
+    """A broken disk is not readable; what only keeps us from seeing leaves it unknown."""
+    fact = KnownDevices().judge("/data", OSError(number, "?"))
+    assert (fact.readable, fact.has_identity) == (readable, identity)
+
+
+MOUNTS = (
+    "20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
+    "21 20 8:17 / /data rw,relatime shared:2 - ext4 /dev/sdb1 ro,errors=remount-ro",
+    "22 20 8:33 / /my\\040data ro,relatime - ext4 /dev/sdc1 rw",
+    "23 20 8:33 / /other rw,relatime - ext4 /dev/sdc1 rw",
+    "24 20 8:49 / /broken rw - ext4 /dev/sdd1 rw,emergency_ro",
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "minor", "read_only"),
+    [
+        ("/var/x", 1, False),
+        ("/data/kafka", 17, True),
+        ("/my data/kafka", 33, True),
+        ("/other", 33, False),
+        ("/a-link-to-broken", 49, True),
+        ("/elsewhere", 99, None),
+    ],
+)
+def test_mount_table_tells_read_only(path: str, minor: int, read_only: bool | None) -> None:
+    """By mount or by file system, also after an error of ext4; an unknown device is unknown."""
+    assert mounted_read_only(path, os.makedev(8, minor), MOUNTS) is read_only
 
 
 async def test_blocked_reading_is_none_and_keeps_one_thread(tmp_path: Path) -> None:
@@ -144,7 +175,7 @@ async def test_blocked_reading_is_none_and_keeps_one_thread(tmp_path: Path) -> N
     second = await host._off_loop(("disk", str(fifo)), read, 0.05)
     assert isinstance(first, OSError)
     assert isinstance(second, OSError)
-    assert (first.errno, second.errno, len(calls)) == (errno.ETIMEDOUT, errno.EBUSY, 1)
+    assert (first.errno, second.errno, len(calls)) == (errno.ETIMEDOUT, errno.ETIMEDOUT, 1)
     fifo.write_text("the disk is back")
     for _ in range(200):
         if not host._reading:
@@ -153,20 +184,28 @@ async def test_blocked_reading_is_none_and_keeps_one_thread(tmp_path: Path) -> N
     assert not host._reading
 
 
-async def test_disks_have_sizes(tmp_path: Path) -> None:
-    """Total and usable bytes of a file system are read; of a missing path nothing is claimed."""
-    missing = str(tmp_path / "missing")
-    found, none = await LocalHost(SystemClock()).disks([str(tmp_path), missing], timeout_s=5.0)
-    assert found.total is not None
-    assert found.usable is not None
-    assert 0 <= found.usable <= found.total
-    assert (none.path, none.total, none.read_only) == (missing, None, None)
-
-
-async def test_boot_id_is_read() -> None:
-    """The id of this boot is a text; where there is none it is None."""
-    assert await LocalHost(SystemClock()).boot_id() == read_boot_id()
+def test_boot_and_uptime_are_read() -> None:
+    """The id of this boot is a text; where there is none it is None, as is the uptime."""
+    assert read_boot_id()
+    assert read_uptime()
     assert read_boot_id(Path("/nonexistent")) is None
+    assert read_uptime(Path("/nonexistent")) is None
+
+
+async def test_another_machine_is_not_read_here(data_dir: Path) -> None:
+    """Of a node elsewhere nothing is looked up on this machine but what the commands say."""
+    question = Question(
+        commands=(Asked("status", ("echo", f"pid={os.getpid()}")),),
+        pid_key="pid",
+        locks=(str(data_dir),),
+        data_dirs=(str(data_dir),),
+        address="192.0.2.1",
+    )
+    reading = await LocalHost(SystemClock()).look(question, timeout_s=5.0)
+    assert not reading.here
+    assert reading.commands["status"].ok
+    assert (reading.pid, reading.process) == (os.getpid(), None)
+    assert (reading.lock_held, reading.data_dirs, reading.boot_id) == (None, None, None)
 
 
 async def test_only_our_addresses_are_here() -> None:

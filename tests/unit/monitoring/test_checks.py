@@ -5,111 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from tests.unit.monitoring.fake_eyes import make_cluster
 
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.errors import CheckError
-from kafka_self_healing.hosts import CommandResult, ProcessReading, ServiceManager
+from kafka_self_healing.hosts import LocalHost
 from kafka_self_healing.model.evidence import (
     HEALER,
     CheckResult,
-    DataDirFact,
-    DiskFact,
-    HostFact,
     Kind,
     Outcome,
-    ServiceFact,
 )
 from kafka_self_healing.model.node import NodeConfig, Role
 from kafka_self_healing.monitoring import (
     HealthChecker,
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
-    ServiceMonitoringPlugin,
     SocketMonitoringPlugin,
 )
 from kafka_self_healing.monitoring.context import LookContext
 
-RUNNING = ServiceFact(active="active", sub="running", pid=42)
-NODE = NodeConfig(
-    "1",
-    frozenset({Role.BROKER}),
-    data_dirs=("/data",),
-    service=make_cluster(1).nodes["1"].service,
-)
 
-
-@dataclass
-class FakeHost:
-    """A host of which everything is known."""
-
-    here: bool = True
-    state: str = "S"
-    held: bool | None = True
-    processes: dict[int, ProcessReading] = field(default_factory=dict)
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout_s: float,
-        env: Mapping[str, str] | None = None,
-        abandon: bool = False,
-    ) -> CommandResult:
-        """Is not expected."""
-        raise AssertionError(f"run: {argv}")
-
-    async def is_here(self, address: str, *, timeout_s: float) -> bool:
-        """Return what it was made with."""
-        return self.here
-
-    async def process(self, pid: int) -> ProcessReading | None:
-        """Return what is known of `pid`."""
-        return self.processes.get(pid)
-
-    async def lock_held(self, directories: Sequence[str], *, timeout_s: float) -> bool | None:
-        """Return what it was made with."""
-        return self.held
-
-    async def data_dirs(self, paths: Sequence[str], *, timeout_s: float) -> tuple[DataDirFact, ...]:
-        """All are well."""
-        return tuple(DataDirFact(path, True, True, True) for path in paths)
-
-    async def disks(self, paths: Sequence[str], *, timeout_s: float) -> tuple[DiskFact, ...]:
-        """All are empty."""
-        return tuple(DiskFact(path, 10, 10, False) for path in paths)
-
-    async def boot_id(self) -> str | None:
-        """Return a name."""
-        return "boot"
-
-
-@dataclass
-class FakeService:
-    """A service manager that says one thing."""
-
-    says: ServiceFact | CheckError
-
-    async def status(self, *, timeout_s: float) -> ServiceFact:
-        """Say it."""
-        if isinstance(self.says, CheckError):
-            raise self.says
-        return self.says
-
-    async def start(self, *, timeout_s: float) -> CommandResult:
-        """Is not expected."""
-        raise AssertionError("start")
-
-    stop = kill = start
-
-
-def context(
-    kind: Kind, *, host: FakeHost | None = None, service: ServiceManager | None = None
-) -> LookContext:
+def context(kind: Kind) -> LookContext:
     """Return a context of one look."""
     return LookContext(
         kind=kind,
@@ -117,64 +36,9 @@ def context(
         timeout_s=2.0,
         clock=SystemClock(),
         logger=logging.getLogger("test"),
-        host=host or FakeHost(),
-        service=service,
+        host=LocalHost(SystemClock()),
+        service=None,
         on_hint=lambda why: None,
-    )
-
-
-async def see_service(host: FakeHost, says: ServiceFact | CheckError) -> CheckResult:
-    """Return the result of one look at SERVICE."""
-    looked = context(Kind.SERVICE, host=host, service=FakeService(says))
-    (result,) = await ServiceMonitoringPlugin().check(NODE, looked)
-    return result
-
-
-async def test_service_adds_what_the_kernel_says() -> None:
-    """The manager's word is joined with process state, tracer and the lock."""
-    host = FakeHost(processes={42: ProcessReading(42, "T", 1.0, tracer_pid=7)})
-    fact = (await see_service(host, RUNNING)).fact
-    assert isinstance(fact, ServiceFact)
-    assert (fact.active, fact.process_state, fact.tracer_pid, fact.lock_held) == (
-        "active",
-        "T",
-        7,
-        True,
-    )
-
-
-async def test_ended_process_has_no_state() -> None:
-    """Without a process there is no state and no tracer, and the lock still counts."""
-    ended = ServiceFact(active="failed", pid=0)
-    fact = (await see_service(FakeHost(held=False), ended)).fact
-    assert fact == ServiceFact(active="failed", pid=0, tracer_pid=0, lock_held=False)
-
-
-async def test_readings_of_another_machine_are_not_made() -> None:
-    """A pid and a directory of another machine are not looked up on this one."""
-    away = FakeHost(here=False, processes={42: ProcessReading(42, "T", 1.0, tracer_pid=0)})
-    assert (await see_service(away, RUNNING)).fact == RUNNING
-    looked = context(Kind.HOST, host=away)
-    assert list(await ServiceMonitoringPlugin().check(NODE, looked)) == []
-
-
-async def test_manager_that_cannot_be_asked_is_an_outcome() -> None:
-    """An error of the manager is the look's outcome with its words, and no fact."""
-    result = await see_service(FakeHost(), CheckError("timed_out", "no supervisor"))
-    assert (result.outcome, result.fact, result.error) == (
-        Outcome.TIMED_OUT,
-        None,
-        "no supervisor",
-    )
-
-
-async def test_host_shows_disks_and_directories() -> None:
-    """HOST of this machine is reachable and brings each data directory and its disk."""
-    (result,) = await ServiceMonitoringPlugin().check(NODE, context(Kind.HOST))
-    assert result.fact == HostFact(
-        reachable=True,
-        disks=(DiskFact("/data", 10, 10, False),),
-        data_dirs=(DataDirFact("/data", True, True, True),),
     )
 
 

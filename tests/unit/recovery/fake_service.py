@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kafka_self_healing.errors import CheckError
-from kafka_self_healing.hosts import CommandOutcome, CommandResult
+from kafka_self_healing.hosts import Asked, CommandOutcome, CommandResult
 from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
 
@@ -17,6 +18,7 @@ class FakeServiceManager:
     `answers`: the result of a verb instead of the ordinary one, which then changes nothing;
     `hangs`: verbs that never come back; `lingers`: looks for which a stopped process still runs;
     `blind`: whether `status` says nothing; `respawns`: whether it replaces a process that ends.
+    `restarts`: whether it has a restart of its own; `stop_timeout_s`: what its status says of it.
     """
 
     running: bool = True
@@ -26,6 +28,9 @@ class FakeServiceManager:
     lingers: int = 0
     blind: bool = False
     respawns: bool = False
+    restarts: bool = False
+    spawns: bool = False
+    stop_timeout_s: float | None = None
     calls: list[str] = field(default_factory=list)
     limits: list[tuple[str, float]] = field(default_factory=list)
 
@@ -40,7 +45,13 @@ class FakeServiceManager:
         elif self._ending:
             self.lingers -= 1
         if self.running:
-            return ServiceFact("active", "running", pid=self.pid, invocation=f"run-{self.pid}")
+            return ServiceFact(
+                "active",
+                "running",
+                pid=self.pid,
+                invocation=f"run-{self.pid}",
+                stop_timeout_s=self.stop_timeout_s,
+            )
         return ServiceFact("inactive", "dead", pid=0, invocation=f"run-{self.pid}")
 
     async def start(self, *, timeout_s: float) -> CommandResult:
@@ -49,6 +60,25 @@ class FakeServiceManager:
         if "start" not in self.answers and not self.running:
             self._run()
         return result
+
+    async def restart(self, *, timeout_s: float) -> CommandResult:
+        """Put another process in the place of the one there is."""
+        result = await self._do("restart", timeout_s)
+        if "restart" not in self.answers:
+            self._run()
+        return result
+
+    def privileged(self) -> tuple[tuple[str, ...], ...]:
+        """It needs no rights."""
+        return ()
+
+    def log(self, lines: int) -> Asked | None:
+        """It keeps none."""
+        return None
+
+    async def on_host(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, str]:
+        """All paths are the host's."""
+        return {path: path for path in paths}
 
     async def stop(self, *, timeout_s: float) -> CommandResult:
         """End the process."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka_self_healing.clock import Clock, SystemClock
-from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
+from kafka_self_healing.hosts import Host, HostPool, Hosts, LocalHost, ServiceManager
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.access import CommandService
 from kafka_self_healing.model.incident import Condition
-from kafka_self_healing.model.node import NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId, Role
 from kafka_self_healing.model.recovery import (
     RecoveryRequest,
     RequestState,
@@ -45,6 +45,26 @@ def request(
     )  # fmt: skip
 
 
+def pool(config: NodeConfig) -> HostPool:
+    """Return the hosts of a cluster of this one node."""
+    return HostPool(Cluster("test", nodes={config.id: config}), SystemClock())
+
+
+class OneManager:
+    """Hosts of which every node has this manager and is on this machine."""
+
+    def __init__(self, manager: ServiceManager | None, clock: Clock) -> None:
+        self._manager, self._host = manager, LocalHost(clock)
+
+    def host(self, node: NodeId) -> Host:
+        """This machine."""
+        return self._host
+
+    def service(self, node: NodeId) -> ServiceManager | None:
+        """The manager."""
+        return self._manager
+
+
 class Hands:
     """An engine for one node; `steps` is what it reported, `diary` also the commands between."""
 
@@ -55,22 +75,15 @@ class Hands:
         actions: Mapping[str, RecoveryAction] | None = None,
         clock: Clock | None = None,
         redact: Callable[[str], str] = str,
+        hosts: Hosts | None = None,
     ) -> None:
         self.steps: list[tuple[str, bool]] = []
         self.diary: list[str] = []
         self.on_report: Callable[[StepReport], None] = lambda _report: None
         clock = clock or SystemClock()
-        host = LocalHost(clock)
-
-        def service_of(config: NodeConfig) -> ServiceManager | None:
-            if manager is None and isinstance(config.service, CommandService):
-                return CommandServiceManager(config.service, host)
-            return manager
-
         self.engine = RecoveryEngine(
             ServiceRestartPlugin().actions() if actions is None else actions,
-            host=host,
-            service_of=service_of,
+            hosts=hosts or OneManager(manager, clock),
             clock=clock,
             report=self._report,
             crash_point=self.diary.append,

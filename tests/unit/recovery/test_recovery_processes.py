@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, request
+from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, pool, request
 from tests.unit.recovery.shell_service import ShellService, is_alive
 
 from kafka_self_healing.clock import SystemClock
@@ -34,7 +34,8 @@ async def pid_of(shell: ShellService, name: str) -> int:
 
 async def test_a_start_and_a_restart_by_kill_of_a_real_process(shell: ShellService) -> None:
     """The process that is started outlives the start; a restart by KILL puts another there."""
-    hands, config = Hands(), node(shell.config)
+    config = node(shell.config)
+    hands = Hands(hosts=pool(config))
     first = await hands.engine.execute(request(), config)
     one = shell.pid()
     wanted = request("service:restart", stop_style=StopStyle.KILL, pid_before=one)
@@ -47,7 +48,8 @@ async def test_a_start_and_a_restart_by_kill_of_a_real_process(shell: ShellServi
 
 async def test_a_hanging_stop_is_killed_with_its_children(shell: ShellService) -> None:
     """At the limit the stop's whole process group is gone, nothing is started, the end unknown."""
-    hands, config = Hands(), node(shell.config)
+    config = node(shell.config)
+    hands = Hands(hosts=pool(config))
     await hands.engine.execute(request(), config)
     shell.rewrite("stop", HANG)
     wanted = request("service:restart", limit_s=0.5)
@@ -62,7 +64,8 @@ async def test_a_hanging_stop_is_killed_with_its_children(shell: ShellService) -
 async def test_a_start_at_its_limit_is_left_alone(shell: ShellService) -> None:
     """A start that does not end is unknown; it and what it started live on."""
     shell.rewrite("start", HANG)
-    hands = Hands()
+    config = node(shell.config)
+    hands = Hands(hosts=pool(config))
     result = await hands.engine.execute(request(limit_s=0.5), node(shell.config))
     assert result.outcome is ActOutcome.UNKNOWN
     assert "left running" in result.message
@@ -76,7 +79,8 @@ async def test_a_shutdown_kills_a_stop_and_spares_a_start(
     shell: ShellService, action: str, *, lives: bool
 ) -> None:
     """A cancelled stop is killed with its group, a cancelled start never; both are unknown."""
-    hands, config = Hands(), node(shell.config)
+    config = node(shell.config)
+    hands = Hands(hosts=pool(config))
     await hands.engine.execute(request(), config)
     shell.rewrite("stop", HANG)
     shell.rewrite("start", HANG)
@@ -92,7 +96,8 @@ async def test_a_shutdown_kills_a_stop_and_spares_a_start(
 
 async def test_exit_codes_of_real_programs(shell: ShellService) -> None:
     """0 without a process is done, 1 failed, and a program that does not exist failed."""
-    hands = Hands()
+    config = node(shell.config)
+    hands = Hands(hosts=pool(config))
     shell.rewrite("start", "exit 0\n")
     nothing = await hands.engine.execute(request(), node(shell.config))
     shell.rewrite("start", "echo out of disk >&2; exit 1\n")
@@ -115,7 +120,9 @@ async def test_output_is_capped_and_cannot_act_in_a_terminal(shell: ShellService
         "start",
         "head -c 10000000 /dev/zero | tr '\\0' x\nprintf '\\033[31mred\\377\\000' >&2\n",
     )
-    result = await Hands().engine.execute(request(), node(shell.config))
+    result = await Hands(hosts=pool(node(shell.config))).engine.execute(
+        request(), node(shell.config)
+    )
     assert result.outcome is ActOutcome.DONE
     assert result.stdout == "x" * (64 * 1024)
     assert result.stderr == "\\x1b[31mred\\xff\\x00"

@@ -23,7 +23,7 @@ async def manager(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield FakeServiceManager(running=False)
         return
     shell = ShellService(tmp_path)
-    yield CommandServiceManager(shell.config, LocalHost(SystemClock()))
+    yield CommandServiceManager(shell.config, LocalHost(SystemClock()), (), "127.0.0.1")
     await shell.clean_up()
 
 

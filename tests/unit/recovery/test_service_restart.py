@@ -11,7 +11,9 @@ from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, request
 
 from kafka_self_healing.hosts import CommandOutcome
 from kafka_self_healing.model.access import CommandService
-from kafka_self_healing.model.recovery import ActOutcome, StopStyle
+from kafka_self_healing.model.recovery import ActOutcome, RecoveryResult, StopStyle
+from kafka_self_healing.recovery import ServiceRestartPlugin
+from kafka_self_healing.recovery.actions.service_restart import PROOF_S
 
 STOPPED = [("stop", BEGUN), ("stop", ENDED)]
 STARTED = [("start", BEGUN), ("start", ENDED)]
@@ -28,12 +30,48 @@ async def test_a_start_is_one_step() -> None:
     assert manager.calls == ["start", "(runs)"]
 
 
-async def test_a_start_that_starts_nothing_is_done() -> None:
-    """Exit code 0 of a start that did nothing is `done`: what it proves is for the looks to say."""
-    manager = FakeServiceManager(running=False, answers={"start": exited("start", 0)})
-    result = await Hands(manager).engine.execute(request(), node())
-    assert (result.outcome, result.exit_code) == (ActOutcome.DONE, 0)
-    assert not manager.running
+async def start_for(hands: Hands, clock: VirtualClock, **more: object) -> RecoveryResult:
+    """Carry out a start while the virtual time passes, and return what came of it."""
+    task = asyncio.create_task(hands.engine.execute(request(**more), node()))  # type: ignore[arg-type]
+    await clock.advance(PROOF_S + 1.0)
+    assert task.done(), "it has not ended in this time"
+    return await task
+
+
+@pytest.mark.parametrize(
+    ("manager", "said"),
+    [
+        (FakeServiceManager(running=False), "started nothing"),
+        (FakeServiceManager(), "did nothing: process 101 is the old one"),
+    ],
+    ids=["still down", "still the old process"],
+)
+async def test_a_start_that_starts_nothing_failed(manager: FakeServiceManager, said: str) -> None:
+    """Exit code 0 proves nothing: the same run, or the same process, is a failure."""
+    manager.answers["start"] = exited("start", 0)
+    clock = VirtualClock()
+    hands = Hands(manager, clock=clock)
+    result = await start_for(hands, clock, pid_before=101, invocation_before="run-101")
+    assert result.outcome is ActOutcome.FAILED
+    assert result.message == f"start returned 0 and {said}"
+    assert hands.steps == [("start", BEGUN)]
+
+
+async def test_a_start_of_which_nothing_can_be_seen_is_done_and_says_so() -> None:
+    """Where the manager's word fails after it, the looks that follow have to tell."""
+    manager, clock = FakeServiceManager(running=False, blind=True), VirtualClock()
+    result = await start_for(Hands(manager, clock=clock), clock)
+    assert result.outcome is ActOutcome.DONE
+    assert "could not be asked" in result.message
+
+
+async def test_a_process_that_has_ended_again_was_started() -> None:
+    """Another run that is over already is a start that was carried out."""
+    manager = FakeServiceManager(running=False, pid=102, answers={"start": exited("start", 0)})
+    result = await Hands(manager).engine.execute(
+        request(pid_before=101, invocation_before="run-101"), node()
+    )
+    assert (result.outcome, result.message) == (ActOutcome.DONE, "")
 
 
 async def test_a_start_that_is_refused_failed_and_is_still_owed() -> None:
@@ -90,6 +128,90 @@ async def test_a_restart_waits_for_the_end_before_it_starts(style: StopStyle, ve
     assert hands.steps == STOPPED + STARTED
     assert manager.calls == [verb, "start", "(runs)"]
     assert manager.pid == 102
+
+
+async def restarted(manager: FakeServiceManager, **more: object) -> tuple[Hands, RecoveryResult]:
+    """Restart by KILL on a manager with a restart of its own."""
+    clock = VirtualClock()
+    hands = Hands(manager, clock=clock)
+    wanted = request("service:restart", stop_style=StopStyle.KILL, pid_before=101, **more)  # type: ignore[arg-type]
+    task = asyncio.create_task(hands.engine.execute(wanted, node()))
+    await clock.advance(PROOF_S + 1.0)
+    assert task.done(), "it has not ended in this time"
+    return hands, await task
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+async def test_after_a_kill_the_manager_restarts(*, noticed: bool) -> None:
+    """A killed unit may still count as running: it is restarted, never started, in two steps."""
+    manager = FakeServiceManager(restarts=True, lingers=0 if noticed else 10**6)
+    hands, result = await restarted(manager)
+    assert result.outcome is ActOutcome.DONE
+    assert manager.calls == ["kill", "restart", "(runs)"]
+    assert hands.steps == STOPPED + STARTED
+
+
+async def test_a_status_that_falls_silent_does_not_hold_up_the_restart() -> None:
+    """What was killed must not stay down because nobody can be asked."""
+    manager, clock = FakeServiceManager(restarts=True), VirtualClock()
+    hands = Hands(manager, clock=clock)
+    hands.on_report = lambda _report: setattr(manager, "blind", True)
+    wanted = request("service:restart", stop_style=StopStyle.KILL, pid_before=101)
+    task = asyncio.create_task(hands.engine.execute(wanted, node()))
+    await clock.advance(PROOF_S + 1.0)
+    assert (await task).outcome is ActOutcome.DONE
+    assert manager.calls == ["kill", "restart", "(runs)"]
+
+
+async def test_a_restart_that_leaves_the_process_failed() -> None:
+    """Exit code 0 with the same pid is `failed`, and the start is still owed."""
+    manager = FakeServiceManager(
+        restarts=True, lingers=10**6, answers={"restart": exited("restart", 0)}
+    )
+    hands, result = await restarted(manager)
+    assert result.outcome is ActOutcome.FAILED
+    assert "process 101 is the old one" in result.message
+    assert hands.steps == [*STOPPED, ("start", BEGUN)]
+
+
+async def test_a_unit_that_restarts_itself_is_not_restarted_again() -> None:
+    """Restart=always has put another process there: a restart would end that one."""
+    manager = FakeServiceManager(restarts=True, respawns=True)
+    hands, result = await restarted(manager)
+    assert result.outcome is ActOutcome.DONE
+    assert manager.calls == ["kill", "(runs)"]
+    assert hands.steps == STOPPED + STARTED
+
+
+async def test_a_kill_of_which_the_end_is_unknown_is_watched() -> None:
+    """A connection that is cut after the kill: the end is looked for, and then it is restarted."""
+    unknown = ended_as("kill", CommandOutcome.UNKNOWN)
+    manager = FakeServiceManager(restarts=True, answers={"kill": unknown})
+    hands = Hands(manager)
+    hands.on_report = lambda _report: setattr(manager, "running", False)
+    wanted = request("service:restart", stop_style=StopStyle.KILL, pid_before=101)
+    result = await hands.engine.execute(wanted, node())
+    assert result.outcome is ActOutcome.DONE
+    assert manager.calls == ["kill", "restart", "(runs)"]
+
+
+async def test_the_limit_of_a_stop_is_the_units_own() -> None:
+    """TimeoutStopUSec and a minute, as the manager's status says it."""
+    manager, clock = FakeServiceManager(lingers=10**6, stop_timeout_s=45.0), VirtualClock()
+    hands = Hands(manager, clock=clock)
+    outcome = await run_for(hands, clock, 45.0 + 60.0 + 1.0, stop_style=StopStyle.GRACEFUL)
+    assert outcome is ActOutcome.UNKNOWN
+    assert manager.limits == [("stop", 105.0)]
+
+
+@pytest.mark.parametrize("spawns", [True, False])
+async def test_only_a_manager_that_starts_our_descendants_is_unsafe(*, spawns: bool) -> None:
+    """What systemd, docker or another machine starts does not end with the healer's unit."""
+    manager = FakeServiceManager(running=False, spawns=spawns)
+    actions = ServiceRestartPlugin("KillMode is wrong").actions()
+    result = await Hands(manager, actions=actions).engine.execute(request(), node())
+    assert result.outcome is (ActOutcome.FAILED if spawns else ActOutcome.DONE)
+    assert ("KillMode" in result.message) is spawns
 
 
 async def run_for(hands: Hands, clock: VirtualClock, seconds: float, **more: object) -> ActOutcome:
