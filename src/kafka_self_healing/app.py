@@ -21,6 +21,7 @@ from kafka_self_healing.errors import ConfigError, DeliveryError
 from kafka_self_healing.hosts.open_files import raise_file_limit
 from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.access import CanaryConfig
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult
 from kafka_self_healing.model.node import Cluster
@@ -37,6 +38,7 @@ from kafka_self_healing.monitoring import (
     SocketMonitoringPlugin,
 )
 from kafka_self_healing.monitoring.access import Access
+from kafka_self_healing.monitoring.checks.canary import CanaryMonitoringPlugin
 from kafka_self_healing.monitoring.checks.certificate import CertificateMonitoringPlugin
 from kafka_self_healing.monitoring.checks.zookeeper import ZookeeperMonitoringPlugin
 from kafka_self_healing.notification import DeliveryQueue, EmailNotifier, NotificationService
@@ -127,7 +129,9 @@ class Telling:
 
 
 def checks(
-    access: Access | None = None, redact: Callable[[str], str] = str
+    access: Access | None = None,
+    redact: Callable[[str], str] = str,
+    canary: CanaryConfig | None = None,
 ) -> list[MonitoringPlugin]:
     """Return the built-in checks; they share contexts and logins, and hide what they quote."""
     access = access or Access()
@@ -136,10 +140,11 @@ def checks(
         KafkaMonitoringPlugin(access),
         ZookeeperMonitoringPlugin(access),
         CertificateMonitoringPlugin(access),
-        JMXMonitoringPlugin(),
+        JMXMonitoringPlugin(access),
         ServiceMonitoringPlugin(),
         HostMonitoringPlugin(),
         LogMonitoringPlugin(redact),
+        CanaryMonitoringPlugin(access, canary),
     ]
 
 
@@ -249,8 +254,9 @@ def eyes(
 ) -> MonitoringService:
     """Return the eyes for an inventory, which is reached as it says from now on."""
     reach.follow(cluster)
-    ours = checks(reach.access, redact) if look_with is None else look_with()
-    return MonitoringService(cluster, policy, ours, reach.clock, heard, hosts=reach.hosts)
+    usual = partial(checks, reach.access, redact, cluster.canary)
+    plugins = (look_with or usual)()
+    return MonitoringService(cluster, policy, plugins, reach.clock, heard, hosts=reach.hosts)
 
 
 def hands(

@@ -33,14 +33,14 @@ def command(config: Path, record: Path | None) -> None:
     keep_out_of_cores()
     manager = ConfigurationManager(config)
     with ExitStack() as stack:
-        stack.enter_context(app.logging_service(manager.current, SystemClock()))
+        log = stack.enter_context(app.logging_service(manager.current, SystemClock()))
         hear = None
         if record is not None:
             from kafka_self_healing.simulation.recorder import Recorder
 
             hear = stack.enter_context(Recorder(record, manager.current.cluster)).hear
         try:
-            asyncio.run(app.run(manager, hear=hear))
+            asyncio.run(app.run(manager, hear=hear, redactor=log.redactor))
         except KafkaSelfHealingError:
             raise
         except Exception:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kafka_self_healing.app import hands
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.config import load
+from kafka_self_healing.config import load, secrets_in
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.recovery import (
@@ -16,6 +16,8 @@ from kafka_self_healing.model.recovery import (
     RequestState,
     StepReport,
 )
+from kafka_self_healing.observability import Redactor
+from kafka_self_healing.reach import Reach
 
 CONFIG = """
 cluster:
@@ -51,8 +53,13 @@ async def _start(folder: Path, unsafe: str) -> tuple[RecoveryResult, list[StepRe
         state=RequestState.EXECUTING,
         proposed=Instant(0.0, 0.0),
     )
-    engine = hands(settings, SystemClock(), report, unsafe=lambda: unsafe)
-    return await engine.execute(request, settings.cluster.nodes["1"]), steps
+    reach = Reach(settings.cluster, SystemClock())
+    redactor = Redactor(secrets_in(settings))
+    engine = hands(report, reach=reach, redact=redactor.text, unsafe=lambda: unsafe)
+    try:
+        return await engine.execute(request, settings.cluster.nodes["1"]), steps
+    finally:
+        await reach.close()
 
 
 async def test_a_start_that_would_end_with_the_healer_is_not_begun(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from kafka_self_healing.config import ConfigurationManager
 from kafka_self_healing.daemon import Daemon
 from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.model.policy import Mode, Policy
+from kafka_self_healing.observability import Redactor
+
+REDACTOR = Redactor()
 
 
 class Listener:
@@ -37,7 +40,7 @@ async def _reload(folder: Path, **changes: Any) -> Listener:
     path.write_text(changed({}), encoding="utf-8")
     manager = ConfigurationManager(path, {})
     path.write_text(changed(changes), encoding="utf-8")
-    await app._reload(cast("Daemon", listener), manager)
+    await app._reload(cast("Daemon", listener), manager, REDACTOR)
     return listener
 
 
@@ -60,6 +63,15 @@ async def test_a_file_that_cannot_be_used_reaches_it_only_as_an_error(
 
     assert listener.fresh == []
     assert next(iter(changes)) in listener.refused[0]
+
+
+async def test_a_new_secret_is_hidden_from_then_on(tmp_path: Path) -> None:
+    """The log learns the credentials of the new file before anything is done with them."""
+    login = {"mechanism": "SCRAM-SHA-512", "username": "u", "password": "brand-new-passphrase"}
+
+    await _reload(tmp_path, **{"cluster.security.kafka": {"tls": True, "sasl": login}})
+
+    assert REDACTOR.text("it said brand-new-passphrase twice") == "it said *** twice"
 
 
 async def test_what_waits_for_the_next_start_is_said(
