@@ -13,9 +13,10 @@ import pytest
 from kafka_self_healing.app import checks
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.hosts import LocalHost
+from kafka_self_healing.model.access import ListenerAccess, TlsConfig, ZooKeeperAccess
 from kafka_self_healing.model.evidence import CLUSTER_KINDS, HEALER, Kind, Outcome
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
-from kafka_self_healing.model.policy import DEFAULT_LADDERS
+from kafka_self_healing.model.policy import DEFAULT_LADDERS, Policy
 from kafka_self_healing.model.recovery import ACT_CLASS, ActClass, act_class
 from kafka_self_healing.monitoring.context import LookContext
 from kafka_self_healing.plugins import MonitoringPlugin, RecoveryAction, RecoveryPlugin, Scope
@@ -25,6 +26,29 @@ RECOVERY: list[RecoveryPlugin] = [ServiceRestartPlugin()]
 ACTIONS = [action for plugin in RECOVERY for action in plugin.actions().values()]
 CHECKS = checks()
 LOOKS = [(plugin, kind) for plugin in CHECKS for kind in sorted(plugin.kinds)]
+
+
+CERTIFICATE_INTERVAL_S = 3600.0
+ACTED_UPON = frozenset(
+    {Kind.LISTENER, Kind.PROTOCOL, Kind.PEERS, Kind.QUORUM, Kind.JVM, Kind.SERVICE, Kind.HOST}
+)
+
+
+def node_of(port: int, roles: frozenset[Role], *, tls: bool) -> NodeConfig:
+    """Return a node that is asked on one port for everything."""
+    access = ListenerAccess(tls=TlsConfig() if tls else None)
+    return NodeConfig(
+        "1",
+        roles,
+        kafka_port=port,
+        controller_port=port,
+        zookeeper_port=port,
+        jmx_port=port,
+        kafka=access,
+        controller=access,
+        zookeeper=ZooKeeperAccess(tls=access.tls),
+        kinds=frozenset(Kind),
+    )
 
 
 def name_of(value: object) -> str:
@@ -66,10 +90,31 @@ def test_every_action_that_is_named_by_default_exists() -> None:
     assert set(ACT_CLASS) == offered
 
 
-def test_each_kind_has_one_pair_of_eyes() -> None:
-    """No two built-in checks bring the same kind: one fact would be counted as two."""
-    brought = [kind for plugin in CHECKS for kind in plugin.kinds]
+@pytest.mark.parametrize("role", Role)
+def test_each_kind_has_one_pair_of_eyes(role: Role) -> None:
+    """No two built-in checks bring the same kind of one node: one fact would count as two."""
+    node = node_of(9, frozenset({role}), tls=True)
+    brought = [kind for plugin, kind in LOOKS if plugin.can_ask(node, kind)]
     assert len(brought) == len(set(brought))
+    assert {Kind.LISTENER, Kind.PROTOCOL, Kind.CERTIFICATE} <= set(brought)
+
+
+@pytest.mark.parametrize(("plugin", "kind"), LOOKS, ids=name_of)
+def test_intervals_and_limits_of_their_own_are_possible(
+    plugin: MonitoringPlugin, kind: Kind
+) -> None:
+    """What costs much, or hardly changes, has an interval of its own; each is longer than a look.
+
+    The kinds that diagnoses and acts rest on have none: a suspicion must speed them up.
+    """
+    node = node_of(9, frozenset({Role.BROKER}), tls=True)
+    interval_s, timeout_s = plugin.interval_s(node, kind), plugin.timeout_s(node, kind)
+    if kind is Kind.CERTIFICATE:
+        assert interval_s == CERTIFICATE_INTERVAL_S
+    elif kind in ACTED_UPON:
+        assert (interval_s, timeout_s) == (None, None)
+    if interval_s is not None:
+        assert interval_s > (timeout_s or Policy().timeout_s)
 
 
 @pytest.mark.parametrize("plugin", CHECKS, ids=name_of)
@@ -95,7 +140,9 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-NETWORK = [(p, k) for p, k in LOOKS if k not in {Kind.SERVICE, Kind.HOST, Kind.LOG}]
+ON_HOST = {Kind.SERVICE, Kind.HOST, Kind.LOG}
+OPT_IN = {Kind.CANARY, Kind.CUSTOM}  # they need settings of their own; see their own tests
+NETWORK = [(p, k) for p, k in LOOKS if k not in ON_HOST | OPT_IN]
 
 
 @pytest.mark.parametrize(("plugin", "kind"), NETWORK, ids=name_of)
@@ -103,14 +150,12 @@ async def test_a_node_that_refuses_becomes_a_result(
     plugin: MonitoringPlugin, kind: Kind, closed_port: int
 ) -> None:
     """A closed port is a result of the wanted kind, by the right observer, and raises nothing."""
-    target = NodeConfig(
-        "1",
-        frozenset({Role.BROKER, Role.CONTROLLER}),
-        kafka_port=closed_port,
-        controller_port=closed_port,
-        jmx_port=closed_port,
-        kinds=frozenset(Kind),
-    )
+    tls = kind is Kind.CERTIFICATE
+    nodes = [
+        node_of(closed_port, frozenset({Role.BROKER, Role.CONTROLLER}), tls=tls),
+        node_of(closed_port, frozenset({Role.ENSEMBLE}), tls=tls),
+    ]
+    target = next(node for node in nodes if plugin.can_ask(node, kind))
     clock = SystemClock()
     context = LookContext(
         kind=kind,
