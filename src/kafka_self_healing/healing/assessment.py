@@ -201,11 +201,18 @@ def _own(view: View, node: NodeConfig, policy: Policy, now: Instant) -> _Kept:
             tracks[kind] = track
             until = min(until, end)
     before = known.standing if isinstance(known, _Kept) else None
-    return _Kept(status, policy, until, _own_standing(node, tracks, policy, before))
+    zookeeper = view.cluster.mode is ClusterMode.ZOOKEEPER
+    standing = _own_standing(node, tracks, policy, before, zookeeper=zookeeper)
+    return _Kept(status, policy, until, standing)
 
 
 def _own_standing(
-    node: NodeConfig, tracks: Mapping[Kind, Track], policy: Policy, before: Standing | None
+    node: NodeConfig,
+    tracks: Mapping[Kind, Track],
+    policy: Policy,
+    before: Standing | None,
+    *,
+    zookeeper: bool,
 ) -> Standing:
     """Read our own looks. What the others say is taken over from `before`, and checked next."""
     service_track = tracks.get(Kind.SERVICE)
@@ -218,7 +225,7 @@ def _own_standing(
         tracks.get(Kind.JVM),
     )
     answers, serves = _answers(protocol), None
-    if node.is_member:
+    if zookeeper and node.is_member:
         answers, serves = own_word(protocol) or (answers, None)
     # One port, two ways to knock: a lost look at one of them does not unprove the other.
     refused = _refused(listener) or _refused(protocol)
@@ -341,7 +348,7 @@ def _ensemble_state(
 
 def not_serving_s(view: View, node: Standing, now: Instant) -> float:
     """Return for how long a living member has not served (seconds); 0: it serves, or is silent."""
-    track = view.track(node.id, Kind.PROTOCOL)
-    if node.serves is not False or track is None:
+    if node.serves is not False:
         return 0.0
-    return now.mono_s - track.since
+    track = view.track(node.id, Kind.PROTOCOL)
+    return now.mono_s - track.since if track is not None else 0.0

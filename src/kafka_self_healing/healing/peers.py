@@ -107,7 +107,7 @@ def _in_sync(target: Standing, best: Digest, nodes: Mapping[NodeId, Standing]) -
 def among_peers(standing: Standing, peers: Peers, nodes: Mapping[NodeId, Standing]) -> Standing:
     """Add what the others say of a node; the same object again if nothing has changed."""
     broker, voter = standing.config.is_broker, standing.config.is_voter
-    member = standing.config.is_member
+    member = not broker and not voter
     counted = _counted_in(standing, peers) if broker else None
     if member:
         counted = member_counted(standing.id, peers.ensemble)

@@ -206,7 +206,7 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 quorum = dict(view.quorum) if quorum is None else quorum
                 known = quorum.get(who)
                 quorum[who] = known.then(result) if known else _first(result, None)
-        elif result.kind in ASIDE:
+        elif result.kind is Kind.CERTIFICATE or result.kind is Kind.CUSTOM:
             others.append(result)
         elif result.subject in view.cluster.nodes and result.outcome is not Outcome.NOT_ASKED:
             tracks = heard.get(result.subject)

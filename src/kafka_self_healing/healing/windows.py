@@ -244,7 +244,7 @@ def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[Node
     """Follow whom somebody stopped: seen on its way down, or read. It holds until it runs again."""
     known = cluster.view.stops_seen
     processes = {node.process for node in cluster.nodes.values()}
-    if not known and not processes & {Process.DEACTIVATING, Process.ENDED}:
+    if not known and Process.DEACTIVATING not in processes and Process.ENDED not in processes:
         return known
     seen = set(known)
     for id_, node in cluster.nodes.items():

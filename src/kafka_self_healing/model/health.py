@@ -67,7 +67,9 @@ class Track:
         """Return the track after one more look. A look older than the newest changes nothing."""
         if result.ended < self.result.ended:
             return self
-        good, unanswered = is_good(result), result.outcome in UNANSWERED
+        good, outcome = is_good(result), result.outcome
+        # The hash of an enum is slow, and most looks are answered.
+        unanswered = outcome is not Outcome.ANSWERED and outcome in UNANSWERED
         if unanswered and self.good and result.started < self.result.started:
             # It waited in vain from before the good look on: that is old news, not a change.
             return self

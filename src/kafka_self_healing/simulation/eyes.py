@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from kafka_self_healing.model.evidence import HEALER, CheckResult, Fact, Kind, Outcome
-from kafka_self_healing.model.health import UNTROUBLING
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.simulation import readings
 from kafka_self_healing.simulation.node import Node
@@ -177,7 +176,7 @@ class Eyes:
             if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
                 outcome = Outcome.CLOSED
             answers.append((HEALER, node.id, kind, outcome, fact))
-        if Kind.LOG in node.config.kinds and not node.alive:
+        if not node.alive and Kind.LOG in node.config.kinds:
             answers.append((HEALER, node.id, Kind.LOG, *readings.log(node)))
         self._send(answers, timeout)
 
@@ -212,7 +211,8 @@ class Eyes:
     def _witnesses(self) -> list[Node]:
         sights = self.sights
         able = [n for n in self._brokers if not sights[n.id].bad]
-        able = able or [n for n in self._brokers if Kind.PROTOCOL not in sights[n.id].bad]
+        if len(able) <= 2:  # each of two has only the other to witness for it
+            able = [n for n in self._brokers if Kind.PROTOCOL not in sights[n.id].bad]
         if len(able) <= 2:
             return able
         self._round += 1
@@ -265,7 +265,7 @@ class Eyes:
     def _note(self, id_: str, result: CheckResult) -> bool:
         """Remember for the rhythm whether the node looks sick; look closer as soon as it does."""
         sight, kind = self.sights[id_], result.kind
-        if kind in UNTROUBLING:
+        if kind is Kind.CERTIFICATE or kind is Kind.LOG:
             return False
         good = readings.looks_good(result)
         if kind is Kind.SERVICE and result.outcome is Outcome.ANSWERED:

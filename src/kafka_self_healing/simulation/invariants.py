@@ -234,11 +234,17 @@ class Judge:
             return
         now, policy = self.world.now, self.policy
         restart = request.act_class is not ActClass.START
-        alike = [a for a in self.acts if (a.act_class is not ActClass.START) is restart]
+        spent = [a for a in self.acts if not self._undone(a)]
+        alike = [a for a in spent if (a.act_class is not ActClass.START) is restart]
         budget = policy.restart_budget if restart else policy.start_budget
         self._within("cluster", [*alike, request], budget.acts, budget.window_s)
         mine = [a for a in self.acts if a.node == request.node]
-        self._within("node", [*mine, request], policy.node_budget.acts, policy.node_budget.window_s)
+        self._within(
+            "node",
+            [*(a for a in mine if a in spent), request],
+            policy.node_budget.acts,
+            policy.node_budget.window_s,
+        )
         since = self.record.acknowledged.get(request.node, -1.0)
         tries = [a for a in mine if a.act_class is request.act_class and _began(a) > since]
         allowed = max(
@@ -248,6 +254,11 @@ class Judge:
             self._broken("I5", f"{request.id} is attempt {len(tries) + 1} of {allowed}")
         if restart:
             self._restart_often(request, now)
+
+    def _undone(self, act: RecoveryRequest) -> bool:
+        """Whether an act was called off before anything was done to its node."""
+        latest = self.record.requests[act.id]
+        return latest.state is RequestState.ABORTED and not latest.begun_steps
 
     def _reprieves(self, tries: list[RecoveryRequest]) -> int:
         """Attempts that cost nothing: proven never carried out, or a start that was owed."""
@@ -377,8 +388,16 @@ class Judge:
             # A clock set back lengthens every wait by as much, and never shortens one.
             late = self.stepped_back or answer.until is None
             return late or (answer.until or 0.0) > self.world.now - 30.0
+        if answer is not None and self._behind(answer):
+            return True
         # Young troubles: the settling time counts from the node's own last change.
         return self.world.now - self.world.nodes[node].snapshots[-1].at < SETTLED_S
+
+    def _behind(self, answer: Decided) -> bool:
+        """Whether it waits for an act that nobody can call healed; that is told after the stall."""
+        reasons = {verdict.reason for verdict in answer.reasons if verdict.blocking}
+        open_acts = [r for r in self.record.requests.values() if r.state is RequestState.VERIFYING]
+        return reasons == {"verifying"} and any(not self._has_witness(r.node) for r in open_acts)
 
 
 def _began(act: RecoveryRequest) -> float:

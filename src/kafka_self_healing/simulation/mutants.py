@@ -88,8 +88,8 @@ def _half_proven() -> Any:
     """Count a process as gone on the word of its machine alone."""
     own = assessment._own_standing  # noqa: SLF001  a mutant reaches inside
 
-    def standing(*args: Any) -> Standing:
-        found = own(*args)
+    def standing(*args: Any, **more: Any) -> Standing:
+        found = own(*args, **more)
         return replace(found, gone=found.gone or found.process is Process.ENDED)
 
     return _set(assessment, "_own_standing", standing)

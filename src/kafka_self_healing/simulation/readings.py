@@ -57,8 +57,8 @@ def looks_good(result: CheckResult) -> bool:
     if result.outcome is not Outcome.ANSWERED:
         return False
     fact = result.fact
-    if isinstance(fact, ProtocolFact):
-        return fact.serving is not False
+    if result.kind is Kind.PROTOCOL:
+        return not isinstance(fact, ProtocolFact) or fact.serving is not False
     return not isinstance(fact, ServiceFact) or fact.active == "active"
 
 
@@ -111,6 +111,11 @@ def _letter(node: Node) -> str:
     return "T" if node.frozen else "S"
 
 
+def _filtered(node: Node) -> bool:
+    """Whether a filter drops pings and the data port, so that a false end of it is believed."""
+    return node.lie is Family.MACHINE and node.alive and Kind.JVM not in node.config.kinds
+
+
 def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading:
     """Return how a look of this kind at this node would end now, and what it would bring."""
     if node.dark:
@@ -118,13 +123,13 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
     if kind is Kind.SERVICE:
         return Outcome.ANSWERED, machine.service(node)
     if kind is Kind.HOST:
-        if node.lie is Family.MACHINE and Kind.JVM not in node.config.kinds:
+        if _filtered(node):
             return Outcome.ANSWERED, _HOST_SHUT
         return Outcome.ANSWERED, _HOST_BARE if node.storage_missing else _HOST_OK
     if node.lie is Family.OURS:
         return Outcome.TIMED_OUT, None
-    if node.lie is Family.MACHINE and Kind.JVM not in node.config.kinds:
-        return Outcome.TIMED_OUT, None  # a filter that drops pings and the data port
+    if _filtered(node):
+        return Outcome.TIMED_OUT, None
     if kind is Kind.JVM:
         return _jvm(world, node)
     door = node.phase in _OPEN_PHASES if node.config.is_broker else node.keeper_up
@@ -206,7 +211,7 @@ def quorum(world: World, node: Node) -> Reading:
         return Outcome.TIMED_OUT, None
     if not node.keeper_up:
         return Outcome.REFUSED, None
-    if isinstance(world, ZooKeeperWorld):
+    if node.config.is_member:
         return Outcome.ANSWERED, _ensemble(world, node)
     if world.leader != node.id:
         return Outcome.ANSWERED, _NOT_LEADER
@@ -227,8 +232,9 @@ def quorum(world: World, node: Node) -> Reading:
     return Outcome.ANSWERED, QuorumFact(node.id, world.epoch, fetch_ms, now_ms, tuple(voters), ())
 
 
-def _ensemble(world: ZooKeeperWorld, node: Node) -> QuorumFact:
+def _ensemble(world: World, node: Node) -> QuorumFact:
     """Return what a member says of its ensemble."""
+    assert isinstance(world, ZooKeeperWorld)
     mode = world.mode(node)
     if mode is None:
         return _NOT_LEADER

@@ -1,4 +1,4 @@
-"""Scenes: a small fake KRaft cluster whose nodes break on cue, seen by the mind over virtual time.
+"""Scenes: a small fake cluster whose nodes break on cue, seen by the mind over virtual time.
 
 `Scene.run` looks at every node once a second, takes a turn of the mind, and also wakes it whenever
 it asked to be woken. Each turn is taken twice and must come to the same; its events, folded, must
@@ -30,6 +30,7 @@ from kafka_self_healing.model.evidence import (
     HostFact,
     JvmFact,
     Kind,
+    LogFact,
     Outcome,
     PartitionFact,
     PeersFact,
@@ -40,7 +41,7 @@ from kafka_self_healing.model.evidence import (
     VoterFact,
 )
 from kafka_self_healing.model.incident import Condition, Diagnosis, Incident
-from kafka_self_healing.model.node import Cluster, NodeConfig, Role
+from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig, Role
 from kafka_self_healing.model.notification import Notice
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import (
@@ -64,7 +65,8 @@ KILLED = replace(
     tracer_pid=None, lock_held=False,
 )  # fmt: skip
 AUTO = Policy(mode=Mode.AUTO)
-BOOT_S, ELECTION_S = 2.0, 3.0
+NODE_EXISTS = "KeeperErrorCode = NodeExists"
+BOOT_S, ELECTION_S, SYNC_LIMIT_S = 2.0, 3.0, 10.0
 
 
 def combined(count: int = 3, **changes: Any) -> Cluster:
@@ -83,6 +85,19 @@ def split(brokers: int = 3) -> Cluster:
     return Cluster("test", nodes=nodes)
 
 
+def zookeeper(brokers: int = 3, members: int = 3, **changes: Any) -> Cluster:
+    """Brokers 1..brokers, and an ensemble of members 201.., in ZooKeeper mode."""
+    nodes = {
+        str(i): NodeConfig(str(i), frozenset({Role.BROKER}), kinds=KINDS)
+        for i in range(1, brokers + 1)
+    }
+    for i in range(201, 201 + members):
+        role, kinds = frozenset({Role.ENSEMBLE}), KINDS - {Kind.JVM}
+        nodes[str(i)] = NodeConfig(str(i), role, kinds=kinds)
+    changes.setdefault("session_timeout_s", 18.0)
+    return Cluster("test", ClusterMode.ZOOKEEPER, nodes=nodes, **changes)
+
+
 @dataclass(slots=True)
 class Node:
     """The truth about one process."""
@@ -97,6 +112,7 @@ class Node:
     heart: float = 0.0
     recovering: tuple[int, int] | None = None
     dies_at: float | None = None
+    last_words: str = ""
 
 
 Lens = Callable[[CheckResult], CheckResult | None]
@@ -140,7 +156,7 @@ class Scene:
         for index, (id_, config) in enumerate(self.cluster.nodes.items(), 1):
             service = replace(RUNNING, pid=100 * index, invocation=f"run-{index}-0")
             self.nodes[id_] = Node(config, service)
-        self.leader = self.cluster.voters[0]
+        self.leader = self.cluster.keepers[0]
         self.view = self.view or View.warm(self.cluster)
 
     # --- what happens ----------------------------------------------------------------------
@@ -185,16 +201,20 @@ class Scene:
         node.service = replace(node.service, **service)
 
     def start(self, id_: str, *, boot_s: float = BOOT_S) -> None:
-        """A new process; in KRaft it waits for its old session to end."""
+        """A new process; in KRaft it waits for its old session, in ZooKeeper mode it dies of it."""
         node, run = self.nodes[id_], self.nodes[id_].service
         number = int((run.invocation or "run-0-0").rpartition("-")[2]) + 1
         node.service = replace(
             RUNNING, pid=7000 + 10 * number + int(id_), unit_file=run.unit_file,
             invocation=f"run-{id_}-{number}",
         )  # fmt: skip
-        node.up, node.silent = True, False
+        node.up, node.silent, node.dies_at, node.last_words = True, False, None, ""
         session = self.cluster.session_timeout_s if node.config.is_broker else 0.0
-        node.ready_at = max(self.now.mono_s + boot_s, node.heart + session)
+        up, released = self.now.mono_s + boot_s, node.heart + session
+        if self.cluster.mode is ClusterMode.KRAFT or released <= up:
+            node.ready_at = max(up, released)
+        else:
+            node.ready_at, node.dies_at, node.last_words = released, up, NODE_EXISTS
 
     def say(self, order: Order, target: str = "", **more: Any) -> None:
         """An operator's command."""
@@ -263,7 +283,8 @@ class Scene:
             if isinstance(said, RecoveryResult) and said.outcome is ActOutcome.DONE:
                 self.start(said.node)
                 node = self.nodes[said.node]
-                node.dies_at = self.now.mono_s + self.life_s if self.hands == "die" else None
+                if self.hands == "die":
+                    node.dies_at = self.now.mono_s + self.life_s
         return due
 
     def _act(self, request: RecoveryRequest) -> None:
@@ -293,10 +314,10 @@ class Scene:
                 node.dies_at = None
             if self.serves(node) and not node.isolated:
                 node.heart = now
-        voters = [id_ for id_ in self.cluster.voters if self._votes(id_)]
+        voters = [id_ for id_ in self.cluster.keepers if self._votes(id_)]
         if self.leader is not None and self.leader not in voters:
             self.leader, self.leaderless_since = None, now
-        if len(voters) <= len(self.cluster.voters) // 2:
+        if len(voters) <= len(self.cluster.keepers) // 2:
             if self.leader is not None:
                 self.leader, self.leaderless_since = None, now
         elif self.leader is None and now - self.leaderless_since >= ELECTION_S:
@@ -305,6 +326,8 @@ class Scene:
     def _votes(self, id_: str) -> bool:
         node = self.nodes[id_]
         up = node.up and not node.silent and not node.isolated
+        if node.config.is_member:
+            return up and self.now.mono_s >= node.ready_at
         return up and (self.now.mono_s >= node.ready_at - self.cluster.session_timeout_s)
 
     def _counted(self, id_: str) -> bool:
@@ -333,7 +356,7 @@ class Scene:
             answered = outcome is Outcome.ANSWERED
             if node.config.is_broker:
                 yield self._look(id_, "test", Kind.PEERS, outcome, peers if answered else None)
-            if node.config.is_voter:
+            if node.config.is_keeper:
                 quorum = self._quorum(id_) if self._votes(id_) and not node.cut else None
                 outcome = Outcome.ANSWERED if quorum is not None else outcome
                 if quorum is None and answered:
@@ -357,6 +380,8 @@ class Scene:
             case Kind.HOST:
                 where = DataDirFact("/data", same_device=True, has_identity=True, readable=True)
                 return Outcome.ANSWERED, HostFact(reachable=True, ping=True, data_dirs=(where,))
+            case Kind.LOG:
+                return Outcome.ANSWERED, LogFact((node.last_words,))
         if not node.up:
             return Outcome.REFUSED, None
         if node.silent:
@@ -367,6 +392,11 @@ class Scene:
             return Outcome.ANSWERED, JvmFact(3 if ready else 1, logs, segments)
         if not ready:
             return Outcome.REFUSED, None
+        if kind is Kind.PROTOCOL and node.config.is_member:
+            word = self._quorum(node.config.id)
+            return Outcome.ANSWERED, ProtocolFact(
+                ruok=True, mode=word.mode, serving=word.mode is not None, synced=word.synced
+            )
         return Outcome.ANSWERED, ProtocolFact() if kind is Kind.PROTOCOL else None
 
     def _peers(self) -> PeersFact:
@@ -384,9 +414,11 @@ class Scene:
             lead = lead if lead in listed else "-1"
             parts.append(PartitionFact(part, brokers, isr, lead, reassigning=False))
         topic = TopicFact("orders", self.min_isr, unclean_election=False, partitions=tuple(parts))
-        return PeersFact(tuple(listed), (), self.leader, (topic,) if self.topics_shown else ())
+        return PeersFact(tuple(listed), (), self.controller, (topic,) if self.topics_shown else ())
 
     def _quorum(self, id_: str) -> QuorumFact:
+        if self.nodes[id_].config.is_member:
+            return self._ensemble(id_)
         if id_ != self.leader:
             return QuorumFact()
         now_ms = int(self.now.mono_s * 1000)
@@ -396,6 +428,27 @@ class Scene:
             stamp = now_ms if fresh else int(self.nodes[voter].heart * 1000)
             voters.append(VoterFact(voter, stamp, stamp))
         return QuorumFact(id_, self.epoch, 2000, now_ms, tuple(voters), ())
+
+    def _ensemble(self, id_: str) -> QuorumFact:
+        """A member's word: its mode, and as leader how many it counts as synced."""
+        if self.leader is None or not self._votes(id_):
+            return QuorumFact()
+        if id_ != self.leader:
+            return QuorumFact(mode="follower")
+        others = [i for i in self.cluster.members if i != id_ and self._synced(i)]
+        return QuorumFact(id_, mode="leader", synced=len(others))
+
+    def _synced(self, id_: str) -> bool:
+        node = self.nodes[id_]
+        silent = node.up and self.now.mono_s - node.heart <= SYNC_LIMIT_S
+        return self._votes(id_) or silent
+
+    @property
+    def controller(self) -> str | None:
+        """Who the metadata call the controller: in ZooKeeper mode the first registered broker."""
+        if self.cluster.mode is ClusterMode.KRAFT:
+            return self.leader
+        return next((id_ for id_ in self.cluster.brokers if self._counted(id_)), None)
 
     # --- what was said ---------------------------------------------------------------------
 
@@ -436,7 +489,7 @@ class Scene:
         ]
         header = {
             "format": "kafka-self-healing/replay-1", "cluster": self.cluster.name,
-            "mode": "kraft", "session_timeout_s": self.cluster.session_timeout_s, "warm": True,
+            "mode": self.cluster.mode.value, "session_timeout_s": self.cluster.session_timeout_s, "warm": True,
             "nodes": nodes,
         }  # fmt: skip
         rows: list[dict[str, Any]] = [self._row(look) for at, look in self.heard if self._keeps(at)]

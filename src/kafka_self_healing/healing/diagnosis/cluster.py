@@ -8,6 +8,7 @@ from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, 
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.evidence import Family
 from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Policy
 
 SHOWN = 8
@@ -31,9 +32,9 @@ def diagnose(
 
 def quorum_lost(view: ClusterView) -> Diagnosis | None:
     """Too few voters live for a leader, proven by their machines, and nobody leads."""
-    voters = [node for node in view.nodes.values() if node.config.is_voter]
-    if view.quorum is not Quorum.LOST or not voters:
+    if view.quorum is not Quorum.LOST or view.view.cluster.mode is not ClusterMode.KRAFT:
         return None
+    voters = [node for node in view.nodes.values() if node.config.is_voter]
     dead = [n for n in voters if n.process is Process.ENDED or n.silent or n.dark]
     proven = [n for n in voters if n.gone or n.silent]
     confirmed = len(voters) - len(proven) < len(voters) // 2 + 1
@@ -53,9 +54,9 @@ def quorum_lost(view: ClusterView) -> Diagnosis | None:
 
 def ensemble_lost(view: ClusterView) -> Diagnosis | None:
     """Too few members serve: the living say so themselves, or the others are proven down."""
-    members = [node for node in view.nodes.values() if node.config.is_member]
-    if view.quorum is not Quorum.LOST or not members:
+    if view.quorum is not Quorum.LOST or view.view.cluster.mode is ClusterMode.KRAFT:
         return None
+    members = [node for node in view.nodes.values() if node.config.is_member]
     down = [n for n in members if n.process is Process.ENDED or n.silent or n.dark]
     idle = [n for n in members if n.serves is False and n not in down]
     proven = [n for n in members if n.gone or n.silent] + idle

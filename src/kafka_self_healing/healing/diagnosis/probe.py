@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import (
     MACHINE_PROBED,
+    NOT_SERVING_S,
     OURS_PROBED,
     ClusterView,
     Process,
@@ -18,6 +19,7 @@ from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.view import ASIDE
 from kafka_self_healing.model.evidence import MISCONFIGURED, Kind, ProtocolFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Policy
 
 MISCONFIGURED_LOOKS = 3
@@ -59,9 +61,10 @@ def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
     tracks += [witness.track] if witness else []
     tracks += [quorum] if quorum else []
     bad = [t for t in tracks if not t.good and t.result.outcome in MISCONFIGURED]
-    mute = _says_no_mode(node, view)
-    if mute is not None:
-        return mute
+    if view.view.cluster.mode is ClusterMode.ZOOKEEPER:
+        mute = _says_no_mode(node, view)
+        if mute is not None:
+            return mute
     if not bad:
         return None
     confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
@@ -100,7 +103,7 @@ def not_serving(
 ) -> Diagnosis | None:
     """A member lives and serves nobody, and no lost quorum explains it."""
     held = not_serving_s(view.view, node, view.now)
-    if held <= 0.0 or view.quorum is Quorum.LOST:
+    if held < NOT_SERVING_S or view.quorum is Quorum.LOST:
         return None
     waiting = "" if held >= policy.confirm_s else f"{policy.confirm_s:g} s of it"
     return Diagnosis(
