@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from kafka_self_healing.demo.cluster import EmbeddedCluster
+from kafka_self_healing.secret import Secret
 from kafka_self_healing.wire import kafka
 
 pytestmark = pytest.mark.cluster
@@ -206,3 +208,78 @@ async def test_settings_of_topics(cluster: Cluster) -> None:
         for result in found.values():
             assert result.integer("min.insync.replicas") is not None
             assert result.boolean("unclean.leader.election.enable") is not None
+
+
+@pytest.fixture
+def paged(cluster: EmbeddedCluster) -> EmbeddedCluster:
+    """The session's cluster with a topic of three partitions."""
+    if "paged" not in {one.topic for one in cluster.ask(1).partitions}:
+        cluster.create_topics({"paged": 3})
+        cluster.wait_whole(timeout_s=60.0)
+    return cluster
+
+
+async def test_offsets_of_an_empty_topic(paged: EmbeddedCluster) -> None:
+    """Each version gives the leader's offsets of its partitions, and error 6 of the others'."""
+    node = next(iter(paged.nodes.values()))
+    metadata = (await _ask_all(node.host, node.kafka_port, kafka.Metadata(("paged",))))[13]
+    leaders = {part.id: part.leader_id for part in metadata.topics[0].partitions}
+    for place in kafka.OffsetPlace:
+        request = kafka.ListOffsets({"paged": tuple(leaders)}, place)
+        replies = await _ask_all(node.host, node.kafka_port, request)
+        assert sorted(replies) == list(range(1, 11))
+        for version, reply in replies.items():
+            found = {one.partition: one for one in reply.offsets}
+            for partition, leader in leaders.items():
+                one = found[partition]
+                if leader != node.id:
+                    assert (one.error, one.offset) == (kafka.NOT_LEADER_OR_FOLLOWER, None)
+                    continue
+                assert (one.topic, one.error, one.offset) == ("paged", 0, 0)
+                if version < 4:
+                    assert one.leader_epoch is None
+
+
+async def test_partitions_page_by_page(paged: EmbeddedCluster) -> None:
+    """With one partition a page three pages are read, each partition once, with its ELR."""
+    node = next(iter(paged.nodes.values()))
+    connection = await kafka.connect(node.host, node.kafka_port, timeout_s=TIMEOUT_S)
+    found: list[kafka.ElrPartition] = []
+    try:
+        page: kafka.DescribeTopicPartitions | None
+        page = kafka.DescribeTopicPartitions(("paged",), limit=1)
+        pages = 0
+        while page is not None:
+            reply = await connection.call(page, timeout_s=TIMEOUT_S)
+            pages += 1
+            found += [part for topic in reply.topics for part in topic.partitions]
+            page = page.after(reply)
+        missing = kafka.DescribeTopicPartitions(("not-there",))
+        (unknown,) = (await connection.call(missing, timeout_s=TIMEOUT_S)).topics
+    finally:
+        await connection.close()
+    assert (pages, [part.id for part in found]) == (3, [0, 1, 2])
+    assert {part.elr for part in found} == {()}
+    assert all(set(part.isr) == set(paged.nodes) for part in found)
+    assert (unknown.name, unknown.error) == ("not-there", 3)
+
+
+async def test_a_ping_is_answered_as_often_as_it_is_asked(cluster: EmbeddedCluster) -> None:
+    """Brokers and controllers answer the version of ApiVersions that nobody knows."""
+    for node in cluster.nodes.values():
+        for port in (node.kafka_port, node.controller_port):
+            connection = await kafka.connect(node.host, port, greet=False, timeout_s=TIMEOUT_S)
+            try:
+                for _ in range(3):
+                    await connection.ping(timeout_s=TIMEOUT_S)
+            finally:
+                await connection.close()
+
+
+async def test_a_login_is_refused_where_there_is_none(cluster: EmbeddedCluster) -> None:
+    """A plaintext listener says that it takes no login; nothing secret is sent."""
+    node = next(iter(cluster.nodes.values()))
+    login = kafka.PlainLogin("user", Secret("never-sent"))
+    for port in (node.kafka_port, node.controller_port):
+        with pytest.raises(kafka.KafkaAuthenticationError, match="takes no login"):
+            await kafka.connect(node.host, port, sasl=login, timeout_s=TIMEOUT_S)

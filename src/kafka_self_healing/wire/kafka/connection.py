@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka_self_healing.wire.kafka.api_versions import ApiVersions, ApiVersionsReply
@@ -34,6 +34,7 @@ _HELLO_VERSION = 3  # known since Kafka 2.4; an older node answers in v0
 _PING_VERSION = 0x7FFF  # known to nobody
 _CLIENT_ID = write_string("kafka-self-healing", flexible=False)
 _HEADER = struct.Struct(">hhi")
+_API_VERSIONS = ApiVersions()
 
 _Waiting = tuple["asyncio.Future[Any]", Request[Any], int]
 
@@ -47,7 +48,7 @@ class KafkaConnection(asyncio.Protocol):
 
     def __init__(self, where: str, *, tls: bool) -> None:
         self.where = where
-        self.apis: dict[int, tuple[int, int]] = {}  # what the peer offers, filled by `hello`
+        self.apis: Mapping[int, tuple[int, int]] = {}  # what the peer offers, filled by `hello`
         self.lost: KafkaWireError | None = None  # why it is lost; None while it is open
         self._tls = tls
         self._replied = False
@@ -82,14 +83,15 @@ class KafkaConnection(asyncio.Protocol):
 
         Raises KafkaWireError. Error codes that speak of the node are in the reply.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.send(request, max_version=max_version)
-        except TimeoutError:
-            raise KafkaTimedOutError(
-                f"{self.where}: no reply to {request.api.name} within {timeout_s:g} s; "
+        future = self.send(request, max_version=max_version)
+        return await self._within(
+            timeout_s,
+            future,
+            lambda: (
+                f"{self.where}: no reply to {request.api.name} within {timeout_s:.3g} s; "
                 "the process may hang: look at the node"
-            ) from None
+            ),
+        )
 
     def send(
         self, request: Request[ReplyT], *, max_version: int | None = None
@@ -109,27 +111,25 @@ class KafkaConnection(asyncio.Protocol):
         A listener with SASL takes one ApiVersions before a login and cuts us off at the second;
         a version that it does not know it answers with error 35 as often as it is asked.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(ApiVersions(), _PING_VERSION)
-        except TimeoutError:
-            raise self._silent("ApiVersions", timeout_s) from None
+        future = self._send(_API_VERSIONS, _PING_VERSION)
+        await self._within(timeout_s, future, lambda: self._silent("ApiVersions", timeout_s))
 
     async def hello(self, *, timeout_s: float) -> ApiVersionsReply:
         """Ask what the peer offers; `connect` has done it once. Ask again after an upgrade."""
-        request = ApiVersions()
-        try:
-            async with asyncio.timeout(timeout_s):
-                reply = await self._send(request, _HELLO_VERSION)
-                if reply.error == UNSUPPORTED_VERSION:
-                    reply = await self._send(request, 0)
-        except TimeoutError:
-            raise self._silent("ApiVersions", timeout_s) from None
+
+        def silent() -> str:
+            return self._silent("ApiVersions", timeout_s)
+
+        future = self._send(_API_VERSIONS, _HELLO_VERSION)
+        reply = await self._within(timeout_s, future, silent)
+        if reply.error == UNSUPPORTED_VERSION:
+            future = self._send(_API_VERSIONS, 0)
+            reply = await self._within(timeout_s, future, silent)
         if reply.error:
             raise KafkaProtocolError(
                 f"{self.where}: ApiVersions answered error {reply.error}; look at the node's log"
             )
-        self.apis = dict(reply.apis)
+        self.apis = reply.apis
         return reply
 
     async def log_in(self, login: SaslLogin, host: str, *, timeout_s: float) -> None:
@@ -146,7 +146,7 @@ class KafkaConnection(asyncio.Protocol):
             async with asyncio.timeout(timeout_s):
                 lifetime_s = await authenticate(ask, login, host)
         except TimeoutError:
-            raise self._silent("the login", timeout_s) from None
+            raise KafkaTimedOutError(self._silent("the login", timeout_s)) from None
         except KafkaWireError as exc:
             raise (exc if str(exc).startswith(self.where) else exc.at(self.where)) from None
         self._logged_in = True
@@ -179,12 +179,22 @@ class KafkaConnection(asyncio.Protocol):
         if self.lost is None and self._transport is not None:
             self._transport.writelines(held or ())
 
-    def _silent(self, about: str, timeout_s: float) -> KafkaTimedOutError:
+    def _silent(self, about: str, timeout_s: float) -> str:
         hint = "" if self._replied else ", or this port is not Kafka"
-        return KafkaTimedOutError(
+        return (
             f"{self.where}: accepted the connection but did not answer {about} within "
-            f"{timeout_s:g} s; the process may hang{hint}"
+            f"{timeout_s:.3g} s; the process may hang{hint}"
         )
+
+    async def _within(
+        self, timeout_s: float, future: asyncio.Future[ReplyT], late: Callable[[], str]
+    ) -> ReplyT:
+        # A deadline on the future costs a quarter of one on the task, and there is one a look.
+        timer = asyncio.get_running_loop().call_later(timeout_s, _expire, future, late)
+        try:
+            return await future
+        finally:
+            timer.cancel()
 
     def _pick(self, request: Request[Any], max_version: int | None) -> int:
         api = request.api
@@ -334,6 +344,11 @@ def read_reply(request: Request[ReplyT], version: int, frame: bytes) -> ReplyT:
             f"broken reply to {api.name} v{version}: {exc}; check that the port is Kafka's"
         ) from None
     return reply
+
+
+def _expire(future: asyncio.Future[Any], late: Callable[[], str]) -> None:
+    if not future.done():
+        future.set_exception(KafkaTimedOutError(late()))
 
 
 def _fail(future: asyncio.Future[Any], error: KafkaWireError) -> None:

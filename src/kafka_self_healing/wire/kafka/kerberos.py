@@ -12,7 +12,7 @@ from kafka_self_healing.wire.kafka.errors import (
 )
 from kafka_self_healing.wire.kafka.sasl import MAX_ROUNDS, Conversation, SaslLogin
 
-INSTALL = "pip install 'kafka-self-healing[kerberos]'"
+INSTALL = "pip install 'gssapi>=1.9,<2'"
 _NO_LAYER = 1  # the security layer of RFC 4752 that Kafka uses: none
 _LAYER_BYTES = 4
 
