@@ -172,8 +172,10 @@ async def a_held_lock_is_seen(host: Host, folder: str) -> None:
     """A POSIX lock, as Kafka takes it, while its process lives; none without a file is no error."""
     await shell(host, f"mkdir {folder}/free {folder}/held; touch {folder}/free/.lock")
     await shell(host, f"touch {folder}/held/.lock")
-    program = f"python3 -c {_quoted(_LOCK)} {folder}/held/.lock"
-    pid = await in_background(host, f"exec {program}", f"{folder}/said")
+    python = (await shell(host, "command -v python3 || true")).strip()
+    held_by = f"exec {python} -c {_quoted(_LOCK)}" if python else "exec flock -x --no-fork"
+    end = "" if python else " sh -c 'echo held; exec sleep 60'"
+    pid = await in_background(host, f"{held_by} {folder}/held/.lock{end}", f"{folder}/said")
     for _ in range(100):
         if "held" in await shell(host, f"cat {folder}/said"):
             break

@@ -12,10 +12,11 @@ tag() { # KEY: says each line of its input
   cut -b 1-2000 | while IFS= read -r l || [ -n "$l" ]; do say "$1 $l"; done
 }
 
-started() { # PID: writes its start time in ticks; nothing if there is none
+started() { # PID: writes its start time in ticks; nothing if it does not run
   { IFS= read -r s <"/proc/$1/stat"; } 2>/dev/null || return 0
   s=${s##*) }
   set -- $s
+  case $1 in Z | X) return 0 ;; esac
   shift 19
   echo "$1"
 }

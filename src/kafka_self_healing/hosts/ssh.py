@@ -37,6 +37,7 @@ from kafka_self_healing.hosts.run_dir import RunDirectory
 from kafka_self_healing.hosts.ssh_faults import (
     HostUnreachable,
     SshFault,
+    is_mute,
     read_fault,
     sudo_denied,
 )
@@ -64,6 +65,9 @@ PLAIN_S: Final = 600.0
 LOOKS_AT_ONCE: Final = 6
 RUNS_AT_ONCE: Final = 3
 """Together they stay below the 10 sessions that a sshd allows on one connection."""
+
+CLIENT_FAILED: Final = 255
+"""The ssh client's own exit code."""
 
 ANSWER_SHARE: Final = 0.8
 """Part of a look's time after which the host says what it has."""
@@ -265,20 +269,14 @@ class SshHost:
     async def _connect(self) -> Path | HostUnreachable:
         access = self._access
         self._masters += 1
+        kept = ("-o", "ControlMaster=yes", "-o", f"ControlPersist={IDLE_S}", "-N", "-f")
         try:
             control = self._prepare(f"{self._number}-{self._masters}")
-            heard = await converse(
-                (
-                    *client_arguments(self._program, self._config(control), control, access),
-                    *("-o", "ControlMaster=yes", "-o", f"ControlPersist={IDLE_S}", "-N", "-f"),
-                    *(("-J", access.jump) if access.jump is not None else ()),
-                    *("--", self._destination),
-                ),
-                Talk(b"", b"\n@"),
-                timeout_s=access.connect_timeout_s + LOGIN_S,
-                clock=self._clock,
-                env=client_environment(),
-            )
+            heard = await self._log_in(control, kept)
+            if heard.exit_code == CLIENT_FAILED and is_mute(heard.stderr):
+                # Beside a connection that is to be kept, the client of a jump host is silenced.
+                again = await self._log_in(control, (), "exit")
+                heard = again if again.exit_code != 0 else heard
         except FileNotFoundError as wrong:
             no_file = wrong.filename == access.config_file
             fault = SshFault.MISCONFIGURED if no_file else SshFault.NO_CLIENT
@@ -291,6 +289,21 @@ class SshHost:
             said = heard.stderr or "the login has not ended"
             return HostUnreachable(SshFault.TIMED_OUT, self._destination, said)
         return read_fault(heard.stderr, self._destination)
+
+    async def _log_in(self, control: Path, options: tuple[str, ...], *command: str) -> Heard:
+        access = self._access
+        return await converse(
+            (
+                *client_arguments(self._program, self._config(control), control, access),
+                *options,
+                *(("-J", access.jump) if access.jump is not None else ()),
+                *("--", self._destination, *command),
+            ),
+            Talk(b"", b"\n@"),
+            timeout_s=access.connect_timeout_s + LOGIN_S,
+            clock=self._clock,
+            env=client_environment(),
+        )
 
     def _prepare(self, name: str) -> Path:
         """Write the client's configuration and return where the socket will be. Raises OSError."""

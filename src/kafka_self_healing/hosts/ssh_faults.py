@@ -123,6 +123,11 @@ def read_fault(stderr: str, destination: str) -> HostUnreachable:
     return HostUnreachable(fault, destination, _gist(stderr))
 
 
+def is_mute(stderr: str) -> bool:
+    """Return whether the client only says that something was closed, and nothing of why."""
+    return not any(words.search(stderr) for _, words in _SAID)
+
+
 def sudo_denied(stderr: str) -> str:
     """Return sudo's own words when it refused; "" when it did not."""
     if _SUDO.search(stderr) is None:
