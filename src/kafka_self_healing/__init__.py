@@ -41,6 +41,7 @@ HOMES = {
     "ServiceMonitoringPlugin": "monitoring",
     "ServiceRestartPlugin": "recovery",
     "SocketMonitoringPlugin": "monitoring",
+    "ZookeeperMonitoringPlugin": "monitoring",
 }
 """Each public name and the module that is its one home."""
 

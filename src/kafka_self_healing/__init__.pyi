@@ -32,6 +32,7 @@ from kafka_self_healing.monitoring import (
     MonitoringService as MonitoringService,
     ServiceMonitoringPlugin as ServiceMonitoringPlugin,
     SocketMonitoringPlugin as SocketMonitoringPlugin,
+    ZookeeperMonitoringPlugin as ZookeeperMonitoringPlugin,
 )
 from kafka_self_healing.notification import (
     DeliveryQueue as DeliveryQueue,

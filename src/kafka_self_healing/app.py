@@ -29,18 +29,20 @@ from kafka_self_healing.model.notification import Notice, NoticeKind, Notificati
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import StepReport
 from kafka_self_healing.monitoring import (
+    CanaryMonitoringPlugin,
+    CertificateMonitoringPlugin,
+    CommandMonitoringPlugin,
     HostMonitoringPlugin,
+    HttpMonitoringPlugin,
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
     LogMonitoringPlugin,
     MonitoringService,
     ServiceMonitoringPlugin,
     SocketMonitoringPlugin,
+    ZookeeperMonitoringPlugin,
 )
 from kafka_self_healing.monitoring.access import Access
-from kafka_self_healing.monitoring.checks.canary import CanaryMonitoringPlugin
-from kafka_self_healing.monitoring.checks.certificate import CertificateMonitoringPlugin
-from kafka_self_healing.monitoring.checks.zookeeper import ZookeeperMonitoringPlugin
 from kafka_self_healing.notification import DeliveryQueue, EmailNotifier, NotificationService
 from kafka_self_healing.observability import (
     AuditLogger,
@@ -145,6 +147,8 @@ def checks(
         HostMonitoringPlugin(),
         LogMonitoringPlugin(redact),
         CanaryMonitoringPlugin(access, canary),
+        HttpMonitoringPlugin(access),
+        CommandMonitoringPlugin(),
     ]
 
 

@@ -42,6 +42,7 @@ RetryPolicy
 ServiceMonitoringPlugin
 ServiceRestartPlugin
 SocketMonitoringPlugin
+ZookeeperMonitoringPlugin
 """
 
 FORBIDDEN = {
@@ -49,6 +50,8 @@ FORBIDDEN = {
     "kafka_self_healing.model.event": {"asyncio", "logging", "pydantic", "sqlalchemy", "socket"},
     "kafka_self_healing.healing.healer": {"asyncio", "logging", "pydantic", "sqlalchemy", "socket"},
     "kafka_self_healing.wire.kafka": {"pydantic", "sqlalchemy", "kafka_self_healing.model"},
+    "kafka_self_healing.wire.zookeeper": {"kazoo", "pydantic", "kafka_self_healing.model"},
+    "kafka_self_healing.monitoring": {"httpx2", "kafka", "kazoo"},
     "kafka_self_healing.wire.jmx": {"pydantic", "sqlalchemy", "kafka_self_healing.model"},
     "kafka_self_healing.cli.status": {"pydantic", "sqlalchemy", "alembic", "asyncio", "yaml"},
 }
