@@ -296,13 +296,20 @@ async def test_logins_and_headers_are_sent() -> None:
         url = f"http://{HOST}:{port}/x?token=hidden"
         results = await see(
             HttpProbe("basic", url, username="u", password=Secret("hidden")),
-            HttpProbe("bearer", url, bearer=Secret("hidden"), headers={"X-Own": "yes"}),
+            HttpProbe(
+                "bearer",
+                url,
+                bearer=Secret("hidden"),
+                headers={"X-Own": "yes"},
+                secret_headers={"X-Key": Secret("hidden-key")},
+            ),
         )
     lower = [head.lower() for head in heads]
     said = {head.split("authorization: ")[-1].split("\r\n")[0]: head for head in lower}
     wanted = base64.b64encode(b"u:hidden").decode().lower()
     assert set(said) == {f"basic {wanted}", "bearer hidden"}
     assert "x-own: yes" in said["bearer hidden"]
+    assert "x-key: hidden-key" in said["bearer hidden"]
     assert "hidden" not in repr(results)
 
 

@@ -150,7 +150,8 @@ def place(url: str) -> str:
 def _headers(probe: HttpProbe) -> Mapping[str, str]:
     bearer = probe.bearer
     token = {} if bearer is None else {"Authorization": f"Bearer {bearer.reveal()}"}
-    return {**probe.headers, **token}
+    secret = {name: value.reveal() for name, value in probe.secret_headers.items()}
+    return {**probe.headers, **secret, **token}
 
 
 def _basic(probe: HttpProbe) -> tuple[str, str] | None:
