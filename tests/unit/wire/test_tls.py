@@ -348,6 +348,18 @@ def test_a_home_made_authority_is_told_how_to_be_let_in(tmp_path: Path) -> None:
     assert "tls.strict: false" in said
 
 
+async def test_a_warm_connection_holds_a_small_buffer(pki: Pki) -> None:
+    """What asyncio reserves for each TLS connection is bounded by us, and enough for a record."""
+    context = TlsFiles(TlsSettings(ca_file=str(pki.ca)))()
+    with serving(pki.broker) as port:
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, HOST, port, ssl=context, server_hostname=HOST
+        )
+        buffer = transport._ssl_protocol._ssl_buffer  # type: ignore[attr-defined]
+        transport.abort()
+    assert len(buffer) == tls.BUFFER_BYTES >= 2 * 16_384
+
+
 def test_a_tls_alert_in_plain_text_is_known() -> None:
     """The first byte of an alert tells a plain client that TLS is wanted."""
     assert wants_tls(b"\x15\x03\x03\0\2\2\x50")
