@@ -9,7 +9,14 @@ from tests.unit.healing.scenes import Scene, zookeeper
 
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Answer, Decision
-from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact, ProtocolFact
+from kafka_self_healing.model.evidence import (
+    CheckResult,
+    HostFact,
+    Kind,
+    PeersFact,
+    ProtocolFact,
+    QuorumFact,
+)
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.recovery import RequestState
@@ -108,8 +115,9 @@ def test_a_registration_that_a_member_still_shows_stands() -> None:
     broken = scene()
 
     def lens(look: CheckResult) -> CheckResult:
-        member = isinstance(look.fact, ProtocolFact) and look.subject == "202"
-        return replace(look, fact=replace(look.fact, registered=("1", "2"))) if member else look  # type: ignore[type-var]
+        if look.subject != "202" or not isinstance(look.fact, ProtocolFact):
+            return look
+        return replace(look, fact=replace(look.fact, registered=("1", "2")))
 
     broken.lens = lens
     broken.crash("2")
@@ -367,10 +375,10 @@ def test_a_member_without_its_myid_is_not_started() -> None:
     broken = scene()
 
     def lens(look: CheckResult) -> CheckResult:
-        if look.kind is not Kind.HOST or look.subject != "203" or look.fact is None:
+        if look.subject != "203" or not isinstance(look.fact, HostFact):
             return look
-        dirs = tuple(replace(d, has_identity=False) for d in look.fact.data_dirs or ())  # type: ignore[union-attr]
-        return replace(look, fact=replace(look.fact, data_dirs=dirs))  # type: ignore[type-var]
+        dirs = tuple(replace(d, has_identity=False) for d in look.fact.data_dirs or ())
+        return replace(look, fact=replace(look.fact, data_dirs=dirs))
 
     broken.lens = lens
     broken.crash("203")
@@ -409,9 +417,9 @@ def test_a_member_of_its_own_is_its_whole_ensemble() -> None:
     alone = Scene(zookeeper(members=1))
 
     def lens(look: CheckResult) -> CheckResult:
-        if look.outcome is Outcome.ANSWERED and look.kind in {Kind.PROTOCOL, Kind.QUORUM}:
-            if "201" in {look.subject, look.observer} and look.fact is not None:
-                return replace(look, fact=replace(look.fact, mode="standalone"))  # type: ignore[type-var]
+        about = "201" in {look.subject, look.observer}
+        if about and isinstance(look.fact, (ProtocolFact, QuorumFact)):
+            return replace(look, fact=replace(look.fact, mode="standalone"))
         return look
 
     alone.lens = lens
