@@ -19,7 +19,7 @@ UP_LIMIT_S = 240.0
 COMMAND_LIMIT_S = 60.0
 
 POLICY = {"stable_floor_s": 12, "stable_margin_s": 3, "restart_spacing_s": 10}
-"""Otherwise the defaults, with Kafka's default sessions: only what comes after a healing is short."""
+"""Otherwise the defaults and Kafka's own sessions: only what comes after a healing is short."""
 
 
 @dataclass(frozen=True, slots=True)
