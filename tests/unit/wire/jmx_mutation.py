@@ -6,8 +6,11 @@ import asyncio
 import random
 import struct
 
+from tests.unit.wire.jmx_grammar import invented
 from tests.unit.wire.jmx_server import (
     GREETING,
+    FakeAgent,
+    Request,
     attribute_list,
     boxed,
     collection,
@@ -19,6 +22,7 @@ from tests.unit.wire.jmx_server import (
     thrown,
 )
 
+from kafka_self_healing.wire.jmx import JmxClient
 from kafka_self_healing.wire.jmx.client import _attributes
 from kafka_self_healing.wire.jmx.connecting import Endpoint
 from kafka_self_healing.wire.jmx.errors import JmxError
@@ -27,6 +31,7 @@ from kafka_self_healing.wire.jmx.stub import read_stub
 from kafka_self_healing.wire.jmx.throwable import to_error
 from kafka_self_healing.wire.jmx.values import Limits
 
+_VISIT_LIMIT_S = 0.2
 _TELLING_BYTES = bytes(range(0x70, 0x80)) + b"\0\xff"
 _TELLING_NUMBERS = (-1, 0, 0x7FFFFFFF, -0x80000000)
 
@@ -91,25 +96,67 @@ def mutant(originals: list[bytes], chance: random.Random) -> bytes:
 def hear(raw: bytes, segment: int) -> str:
     """Let a connection read `raw` in segments, and a client look at what came out.
 
-    Returns the name of what it ended with. Anything but our own errors is raised.
+    Returns the name of what it ended with. Anything but our own errors is raised. A connection that
+    knows shapes must understand the same.
     """
+    plain = _listen(raw, segment, Call(bytes(22), bytes(12)))
+    shaped = _listen(raw, segment, Call(bytes(22), bytes(12), b"fuzz", read=_attributes))
+    _compare(plain, shaped)
+    return type(plain).__name__ if isinstance(plain, JmxError) else _judge(plain)
+
+
+def _listen(raw: bytes, segment: int, call: Call) -> Reply | JmxError:
     connection = RmiConnection(Endpoint("broker", 9999), Limits())
     connection.connection_made(NullTransport())
     connection.data_received(GREETING)
-    asked = connection.ask([Call(bytes(22), bytes(12))])
+    asked = connection.ask([call])
     for start in range(0, len(raw), segment):
         connection.data_received(raw[start : start + segment])
     connection.eof_received()
     (answer,) = asked.result()
-    return type(answer).__name__ if isinstance(answer, JmxError) else _judge(answer)
+    return answer
+
+
+def _compare(plain: Reply | JmxError, shaped: Reply | JmxError) -> None:
+    if isinstance(plain, JmxError) or isinstance(shaped, JmxError):
+        assert repr(plain) == repr(shaped)
+    elif not plain.threw:
+        assert repr(_attributes(plain.value)) == repr(shaped.value)
 
 
 def _judge(reply: Reply) -> str:
     if reply.threw:
         return type(to_error(reply.value, logging_in=False)).__name__
+    repr(reply.value)  # whoever logs it must not wait for ever
     attributes = _attributes(reply.value)
     try:
         read_stub(reply.value)
     except JmxError:
         return "value" if isinstance(attributes, JmxError) else "attributes"
     return "stub"
+
+
+async def visit(chance: random.Random) -> str:
+    """Let a client log in and read at an agent that damages some of its replies on the way.
+
+    Returns what the client ended with: `read`, or the name of its error.
+    """
+    damages = chance.choice((0.1, 0.5))
+
+    def damaged(request: Request) -> bytes | None:
+        if chance.random() > damages:
+            return None
+        if chance.random() < 0.2:
+            return invented(chance)
+        return mutant([agent._answer(request)], chance)
+
+    async with FakeAgent(mbeans={"a:b=c": {"Value": boxed(1)}}, override=damaged) as agent:
+        client = JmxClient("127.0.0.1", agent.port, timeout_s=_VISIT_LIMIT_S)
+        try:
+            await client.read([("a:b=c", ["Value"]), ("a:b=d", ["Value"])])
+            await client.query("*:*")
+        except JmxError as error:
+            return type(error).__name__
+        finally:
+            await client.close()
+    return "read"
