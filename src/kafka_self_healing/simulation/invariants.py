@@ -394,10 +394,16 @@ class Judge:
         return self.world.now - self.world.nodes[node].snapshots[-1].at < SETTLED_S
 
     def _behind(self, answer: Decided) -> bool:
-        """Whether it waits for an act that nobody can call healed; that is told after the stall."""
+        """Whether it waits for an act that stands still: a person is told of that after the stall.
+
+        Nobody can say that its node is counted in, or the node froze on its way up.
+        """
         reasons = {verdict.reason for verdict in answer.reasons if verdict.blocking}
-        open_acts = [r for r in self.record.requests.values() if r.state is RequestState.VERIFYING]
-        return reasons == {"verifying"} and any(not self._has_witness(r.node) for r in open_acts)
+        if not reasons or not reasons <= {"verifying", "first_one_first"}:
+            return False
+        acts = [r for r in self.record.requests.values() if r.state is RequestState.VERIFYING]
+        nodes = self.world.nodes
+        return any(not self._has_witness(r.node) or nodes[r.node].frozen for r in acts)
 
 
 def _began(act: RecoveryRequest) -> float:

@@ -64,6 +64,8 @@ class Recorder:
             "started": round(result.started - self._zero, 6),
             "fact": to_plain(result.fact),
         }
+        if result.name:
+            check["name"] = result.name
         # A look that ended a moment earlier may be heard later; the format wants them in order.
         self._latest = max(self._latest, round(result.ended - self._zero, 6))
         self._write({"at": self._latest, "check": check})
@@ -90,6 +92,7 @@ class Recorder:
                 "cluster": self._cluster.name,
                 "mode": self._cluster.mode.value,
                 "session_timeout_s": self._cluster.session_timeout_s,
+                "tick_s": self._cluster.tick_s,
                 "warm": False,
                 "nodes": nodes,
             }

@@ -193,7 +193,7 @@ class Replay:
         questions = {node: self._question(at, node, line.action) for node in line.nodes}
         assert self._last is not None
         nodes = in_order(questions, self._last.cluster)
-        why = "voters, then holders of offline partitions, then brokers; active controller last"
+        why = "voters or members, holders of offline partitions, brokers; active controller last"
         self._say(at, "order", {"id": line.id, "order": self._ids(nodes), "why": why})
 
     def _question(self, at: float, node: str, action: str) -> Question:

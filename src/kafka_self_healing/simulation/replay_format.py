@@ -31,6 +31,9 @@ FORMAT = "kafka-self-healing/replay-1"
 MAX_LINE = 16 << 20
 MAX_GAP_S = 7 * 86400.0
 """From one line to the next: the mind is woken all through a gap, every few seconds."""
+SESSIONS_S = {ClusterMode.KRAFT: 9.0, ClusterMode.ZOOKEEPER: 18.0}
+"""The default session of each mode (seconds): the broker's, and that of its ZooKeeper session."""
+
 ROLES = {"broker": (Role.BROKER,), "controller": (Role.CONTROLLER,), "zookeeper": (Role.ENSEMBLE,),
          "combined": (Role.BROKER, Role.CONTROLLER)}  # fmt: skip
 
@@ -54,12 +57,13 @@ class Header:
     nodes: tuple[HeaderNode, ...]
     mode: ClusterMode = ClusterMode.KRAFT
     session_timeout_s: float | None = None
+    tick_s: float | None = None
     warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CheckLine:
-    """A look: its end is the line's `at`."""
+    """A look: its end is the line's `at`. `name`: of CUSTOM, which check it was."""
 
     subject: str | None
     kind: Kind
@@ -67,6 +71,7 @@ class CheckLine:
     observer: str = HEALER
     started: float | None = None
     fact: dict[str, Any] | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,9 @@ def _check(path: Path, number: int, line: CheckLine, at: float, header: Header) 
         elif line.fact:
             raise ReplayError(f"{path}:{number}: check.fact: {line.kind} has no fields")
     subject = line.subject if line.subject is not None else header.cluster
-    return CheckResult(line.observer, subject, line.kind, line.outcome, started, at, fact)
+    return CheckResult(
+        line.observer, subject, line.kind, line.outcome, started, at, fact, name=line.name or ""
+    )
 
 
 def _decode(path: Path, number: int, cls: type[Any], value: Any, where: str) -> Any:
@@ -270,8 +277,9 @@ def _cluster(header: Header, lines: list[tuple[float, Line]], defaults: Cluster 
         )
         for node in header.nodes
     }
-    base = defaults or Cluster(header.cluster)
+    base = defaults or Cluster(header.cluster, session_timeout_s=SESSIONS_S[header.mode])
     session = header.session_timeout_s
     if session is None:
         session = base.session_timeout_s
-    return Cluster(header.cluster, header.mode, nodes, session, base.fetch_timeout_s)
+    tick = base.tick_s if header.tick_s is None else header.tick_s
+    return Cluster(header.cluster, header.mode, nodes, session, base.fetch_timeout_s, tick)

@@ -489,8 +489,8 @@ class Scene:
         ]
         header = {
             "format": "kafka-self-healing/replay-1", "cluster": self.cluster.name,
-            "mode": self.cluster.mode.value, "warm": True, "nodes": nodes,
-            "session_timeout_s": self.cluster.session_timeout_s,
+            "mode": self.cluster.mode.value,
+            "session_timeout_s": self.cluster.session_timeout_s, "warm": True, "nodes": nodes,
         }  # fmt: skip
         rows: list[dict[str, Any]] = [self._row(look) for at, look in self.heard if self._keeps(at)]
         for at, request in self.acts:
