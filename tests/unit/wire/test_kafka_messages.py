@@ -221,7 +221,12 @@ def test_a_node_that_lacks_our_version_answers_in_version_0() -> None:
     [
         (kafka.DescribeCluster(), 114, kafka.KafkaWrongListenerError),
         (kafka.DescribeCluster(), 42, kafka.KafkaWrongListenerError),
-        (kafka.DescribeCluster(), 31, kafka.KafkaAuthorisationError),
+        (kafka.DescribeCluster(), 31, kafka.KafkaWrongListenerError),
+        (
+            kafka.DescribeCluster(kafka.EndpointType.CONTROLLERS),
+            31,
+            kafka.KafkaAuthorisationError,
+        ),
         (kafka.ListPartitionReassignments(), 31, kafka.KafkaAuthorisationError),
         (kafka.ListPartitionReassignments(), 35, kafka.KafkaUnsupportedError),
     ],

@@ -6,7 +6,11 @@ import enum
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from kafka_self_healing.wire.kafka.errors import raise_for_error
+from kafka_self_healing.wire.kafka.errors import (
+    CLUSTER_AUTHORISATION_FAILED,
+    raise_for_error,
+    wrong_listener,
+)
 from kafka_self_healing.wire.kafka.primitives import Kept, Reader, none_if_unknown
 from kafka_self_healing.wire.kafka.request import Api, Request
 
@@ -87,6 +91,9 @@ class DescribeCluster(Request[ClusterReply]):
         nodes = (self.known or Kept()).read(reader, version, read_nodes)
         reader.int32()  # cluster_authorized_operations
         reader.tags()
+        if self.endpoint_type is EndpointType.BROKERS and error == CLUSTER_AUTHORISATION_FAILED:
+            # A broker asks for no right; a controller wants ALTER before it says that it is none.
+            raise wrong_listener(self.api.name, error, message)
         raise_for_error(self.api.name, error, message)
         return ClusterReply(error, message, endpoint_type, cluster_id, controller_id, nodes)
 

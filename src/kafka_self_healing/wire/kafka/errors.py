@@ -33,6 +33,7 @@ from kafka_self_healing.wire.tls import is_from_peer, tls_reason, wants_tls
 
 UNSUPPORTED_VERSION = 35
 NOT_LEADER_OR_FOLLOWER = 6
+CLUSTER_AUTHORISATION_FAILED = 31
 STORAGE_ERROR = 56
 _INVALID_REQUEST = 42
 _AUTHORISATION = frozenset({29, 30, 31, 53, 65})
@@ -139,15 +140,21 @@ def raise_for_error(api: str, code: int, message: str | None) -> None:
             "grant our user DESCRIBE and DESCRIBE_CONFIGS on the cluster and on all topics"
         )
     if code in _WRONG_LISTENER or (code == _INVALID_REQUEST and api == "DescribeCluster"):
-        raise KafkaWrongListenerError(
-            f"{api}: error {code}, the other kind of listener{said}; "
-            "compare the port with the node's broker and controller listeners"
-        )
+        raise wrong_listener(api, code, message)
     if code == UNSUPPORTED_VERSION:
         raise KafkaUnsupportedError(
             f"{api}: error {code}, version not supported by the controller{said}; "
             "wait until all nodes run the same version"
         )
+
+
+def wrong_listener(api: str, code: int, message: str | None) -> KafkaWrongListenerError:
+    """Return the error of a listener that serves the other kind of client."""
+    said = f" ({message})" if message else ""
+    return KafkaWrongListenerError(
+        f"{api}: error {code}, the other kind of listener{said}; "
+        "compare the port with the node's broker and controller listeners"
+    )
 
 
 def connect_error(exc: OSError) -> KafkaWireError:
