@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.access import CanaryConfig
 from kafka_self_healing.model.event import Event, Told
-from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.evidence import CheckResult, CustomFact
 from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.model.notification import Notice, NoticeKind, Notification
 from kafka_self_healing.model.policy import Policy
@@ -260,7 +261,20 @@ def eyes(
     reach.follow(cluster)
     usual = partial(checks, reach.access, redact, cluster.canary)
     plugins = (look_with or usual)()
-    return MonitoringService(cluster, policy, plugins, reach.clock, heard, hosts=reach.hosts)
+
+    def hear(result: CheckResult) -> None:
+        heard(_without_secrets(result, redact))
+
+    return MonitoringService(cluster, policy, plugins, reach.clock, hear, hosts=reach.hosts)
+
+
+def _without_secrets(result: CheckResult, redact: Callable[[str], str]) -> CheckResult:
+    """Return a look whose words may be journalled and told: others than we have chosen them."""
+    if result.error:
+        result = replace(result, error=redact(result.error))
+    if isinstance(result.fact, CustomFact) and result.fact.text:
+        result = replace(result, fact=replace(result.fact, text=redact(result.fact.text)))
+    return result
 
 
 def hands(

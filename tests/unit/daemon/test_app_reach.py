@@ -15,10 +15,12 @@ from kafka_self_healing import app
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.config import ConfigurationManager
 from kafka_self_healing.hosts import Host, LocalHost, SshHost
-from kafka_self_healing.model.evidence import CheckResult, Kind
+from kafka_self_healing.model.evidence import HEALER, CheckResult, CustomFact, Kind, Outcome
 from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.observability import Redactor
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin
 from kafka_self_healing.reach import Reach
+from kafka_self_healing.secret import Secret
 
 SSH = {"cluster.access": {"ssh": {"user": "kafka"}}}
 LOGIN = {"mechanism": "SCRAM-SHA-512", "username": "u", "password": "k"}
@@ -48,6 +50,21 @@ class Looker(MonitoringPlugin):
     async def close(self) -> None:
         """Remember it."""
         self.closed = True
+
+
+class Talker(MonitoringPlugin):
+    """Repeats a password wherever it can."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """LISTENER, which every node has."""
+        return frozenset({Kind.LISTENER})
+
+    async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
+        """Say it in a text and in an error."""
+        now, fact = context.clock.now().mono_s, CustomFact(text="said correct-horse")
+        error, outcome = "refused correct-horse", Outcome.ANSWERED
+        return [CheckResult(HEALER, target.id, Kind.LISTENER, outcome, now, now, fact, error)]
 
 
 def _looking(made: list[Looker]) -> Callable[[], list[MonitoringPlugin]]:
@@ -85,6 +102,30 @@ async def test_a_reload_exchanges_the_eyes_and_what_they_reach_with(tmp_path: Pa
     assert all(isinstance(host, LocalHost) for host in made[0].hosts)
     assert all(isinstance(host, SshHost) for host in made[1].hosts)
     assert [looker.closed for looker in made] == [True, True]
+
+
+async def test_what_a_check_says_is_without_secrets(tmp_path: Path) -> None:
+    """A program's output or a server's message may repeat a password: nobody is told it."""
+    reach = Reach(_cluster(tmp_path), SystemClock())
+    heard = asyncio.Queue[CheckResult]()
+    talker = Talker()
+    seen = app.eyes(
+        _cluster(tmp_path),
+        read(tmp_path, changed({})).policy,
+        heard.put_nowait,
+        reach=reach,
+        redact=Redactor([Secret("correct-horse")]).text,
+        look_with=lambda: [talker],
+    )
+    looking = asyncio.create_task(seen.run())
+    async with asyncio.timeout(LIMIT_S):
+        result = await heard.get()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await reach.close()
+
+    assert isinstance(result.fact, CustomFact)
+    assert (result.error, result.fact.text) == ("refused ***", "said ***")
 
 
 async def test_eyes_and_hands_have_one_pool(tmp_path: Path) -> None:
