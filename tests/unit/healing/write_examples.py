@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.healing.scenes import Scene
+from tests.unit.healing.scenes import Scene, zookeeper
 
 FOLDER = Path(__file__).parents[3] / "examples" / "replay"
 
@@ -29,7 +29,17 @@ def hang() -> Scene:
     return scene
 
 
-EXAMPLES = {"crash.jsonl": crash, "hang.jsonl": hang}
+def zookeeper_crash() -> Scene:
+    """In ZooKeeper mode: node 2 is killed at 5 s, and started when its registration is gone."""
+    scene = Scene(zookeeper())
+    scene.run(5)
+    scene.crash("2")
+    scene.until(lambda: scene.closed)
+    scene.run(15)
+    return scene
+
+
+EXAMPLES = {"crash.jsonl": crash, "hang.jsonl": hang, "zookeeper-crash.jsonl": zookeeper_crash}
 
 
 def write_all(folder: Path) -> None:

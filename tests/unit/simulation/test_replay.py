@@ -280,6 +280,7 @@ def test_the_examples_are_what_the_scenes_write(name: str, tmp_path: Path) -> No
     [
         ("crash.jsonl", "service:start", "PROCESS_GONE"),
         ("hang.jsonl", "service:restart", "PROCESS_HUNG"),
+        ("zookeeper-crash.jsonl", "service:start", "PROCESS_GONE"),
     ],
 )
 def test_the_examples_are_healed_by_one_act(name: str, action: str, condition: str) -> None:
@@ -292,6 +293,35 @@ def test_the_examples_are_healed_by_one_act(name: str, action: str, condition: s
     assert [(act["action"], act["node"]) for act in acts] == [(action, "2")]
     assert [row["healed"]["nodes"] for row in said if "healed" in row] == [["2"]]
     assert said[-1]["end"]["acts"] == 1
+
+
+def test_the_registration_of_zookeeper_mode_is_waited_for() -> None:
+    """The example's start comes no earlier than a session after the crash, and the wait is told."""
+    said = run(FOLDER / "zookeeper-crash.jsonl")
+    decisions = [(row["at"], row["decision"]) for row in said if "decision" in row]
+    waits = [(at, d) for at, d in decisions if d["verdict"] == "wait"]
+    acts = [at for at, d in decisions if d["verdict"] == "act"]
+    assert {v["reason"] for _, d in waits for v in d["reasons"]} >= {"still_registered"}
+    assert 5 + 18 <= acts[0] <= 5 + 18 + 4
+    assert waits[0][1]["until"] == pytest.approx(6 + 18 + 2 * 2)
+
+
+def test_a_header_of_zookeeper_mode(tmp_path: Path) -> None:
+    """Mode and roles are read; session and tick have the defaults of the mode, or are given."""
+    nodes = [{"id": 1, "roles": ["broker"]}, {"id": "z1", "roles": ["zookeeper"]}]
+    head = {"format": HEADER["format"], "cluster": "lab", "mode": "zookeeper", "nodes": nodes}
+    plain = read(write(tmp_path / "a.jsonl", [head])).cluster
+    assert (plain.brokers, plain.members, plain.keepers) == (("1",), ("z1",), ("z1",))
+    assert (plain.session_timeout_s, plain.tick_s) == (18.0, 2.0)
+    given = read(write(tmp_path / "a.jsonl", [head | {"session_timeout_s": 6, "tick_s": 3}]))
+    assert (given.cluster.session_timeout_s, given.cluster.tick_s) == (6.0, 3.0)
+
+
+def test_a_custom_check_has_a_name(tmp_path: Path) -> None:
+    """Two checks of the operator's own are two tracks; the name is the file's."""
+    rows = [check("CUSTOM", name=name, fact={"state": "ok"}) for name in ("lag", "disk")]
+    looks = [line for _, line in read(write(tmp_path / "a.jsonl", [HEADER, *rows])).lines]
+    assert [getattr(look, "name", None) for look in looks] == ["lag", "disk"]
 
 
 def test_equal_input_gives_equal_output_to_the_byte() -> None:
