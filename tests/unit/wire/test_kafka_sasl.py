@@ -395,5 +395,5 @@ async def test_kerberos_without_its_package_says_how_to_get_it(
 ) -> None:
     """The optional package is named with the line that installs it."""
     monkeypatch.setitem(sys.modules, "gssapi", None)
-    with pytest.raises(kafka.KafkaSetupError, match="pip install 'gssapi>=1.9,<2'"):
+    with pytest.raises(kafka.KafkaSetupError, match=r"pip install 'gssapi>=1\.9,<2'"):
         await kerberos_talk()
