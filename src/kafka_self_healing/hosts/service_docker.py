@@ -35,7 +35,7 @@ from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
 INSPECT_FORMAT: Final = "\n".join(
     (
-        "Id={{.Id}}",
+        "Id={{.ID}}",
         "Status={{.State.Status}}",
         "Pid={{.State.Pid}}",
         "ExitCode={{.State.ExitCode}}",
@@ -49,6 +49,11 @@ INSPECT_FORMAT: Final = "\n".join(
         '{{range .Mounts}}Mount={{json .Destination}} {{json .Source}}{{"\\n"}}{{end}}',
     )
 )
+UNTIL_NOW: Final = (
+    't=$(date +%s.%N); case $t in *N) t=$(($(date +%s) + 1)) ;; esac; exec "$@" --until "$t"'
+)
+"""Docker cuts a relative time to whole seconds, and the youngest events are what matters."""
+
 EVENTS: Final = 100
 """How many events are read; the daemon keeps the last 256 of all its containers."""
 
@@ -113,7 +118,11 @@ class DockerServiceManager:
             if container is None:
                 return _absent()
         fact = _fact(container, reading, self._now_there(reading), self._service.stop_timeout_s)
-        return self._with_locks(with_reading(fact, reading), container)
+        fact = with_reading(fact, reading)
+        if container.status == "paused":
+            # The freezer shows as D, which a hung disk would, too.
+            fact = replace(fact, process_state="T")
+        return self._with_locks(fact, container)
 
     async def start(self, *, timeout_s: float) -> CommandResult:
         """Start the container."""
@@ -152,7 +161,7 @@ class DockerServiceManager:
 
     def _argv(self, verb: str) -> tuple[str, ...]:
         wait = {"stop": round(self._service.stop_timeout_s), "restart": 0}.get(verb)
-        options = () if wait is None else ("--time", str(wait))
+        options = () if wait is None else ("-t", str(wait))
         return (*self._docker, verb, *options, self._service.container)
 
     async def _act(self, verb: str, timeout_s: float, *, abandon: bool = False) -> CommandResult:
@@ -161,8 +170,8 @@ class DockerServiceManager:
     async def _look(self, timeout_s: float) -> Reading:
         name = self._service.container
         inspect = ("inspect", "--type", "container", "--format", INSPECT_FORMAT, name)
-        span = ("--since", "720h", "--until", "0s", "--format", EVENT_FORMAT)
         about = ("--filter", "type=container", "--filter", f"container={name}")
+        events = (*self._docker, "events", "--since", "720h", "--format", EVENT_FORMAT, *about)
         locks = tuple(
             there
             for path in self._data_dirs
@@ -171,7 +180,7 @@ class DockerServiceManager:
         question = Question(
             commands=(
                 Asked("inspect", (*self._docker, *inspect)),
-                Asked("events", (*self._docker, "events", *span, *about), lines=EVENTS),
+                Asked("events", ("sh", "-c", UNTIL_NOW, "sh", *events), lines=EVENTS),
             ),
             pid_key="" if self._remote else "Pid",
             locks=locks,
@@ -224,6 +233,7 @@ def _fact(container: Container, reading: Reading, now: float, stop_timeout_s: fl
         events = None
     active, sub = _STATES.get(container.status, ("inactive", "dead"))
     exit_status = signal = code = result = None
+    asked = stop_asked(container, events) if container.has_ended else False
     if container.has_ended:
         exit_status, code = container.exit_code, "exited"
         result = "exit-code" if exit_status else "success"
@@ -235,7 +245,7 @@ def _fact(container: Container, reading: Reading, now: float, stop_timeout_s: fl
         if exit_status:
             active = sub = "failed"
     elif container.runs and events and stop_under_way(container, events, now, stop_timeout_s):
-        active, sub = "deactivating", "stop-sigterm"
+        active, sub, asked = "deactivating", "stop-sigterm", True
     return ServiceFact(
         active=active,
         sub=sub,
@@ -246,7 +256,7 @@ def _fact(container: Container, reading: Reading, now: float, stop_timeout_s: fl
         restarts=container.restarts,
         unit_file="enabled",
         job=_WORK.get(container.status, ""),
-        stop_requested=stop_asked(container, events) if container.has_ended else False,
+        stop_requested=asked,
         host_lock=False,
         invocation=container.invocation,
         code=code,
