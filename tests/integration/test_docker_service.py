@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contracts.service_manager import ROWS, Row
 from tests.unit.recovery.hands import Hands, pool, request
 
 from kafka_self_healing.clock import SystemClock
@@ -233,3 +234,12 @@ async def test_a_start_of_what_is_down(docker: Docker, node: NodeConfig) -> None
     assert result.outcome is ActOutcome.DONE, result.message
     assert (await status(hosts)).active == "active"
     assert docker("logs", "kafka1").splitlines() == ["begun", "begun"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
+async def test_docker_keeps_the_contract(row: Row, docker: Docker, node: NodeConfig) -> None:
+    """Each row of tests/contracts/service_manager.py."""
+    docker.create()
+    manager = pool(node).service("1")
+    assert manager is not None
+    await row(manager)

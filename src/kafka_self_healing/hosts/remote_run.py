@@ -68,7 +68,9 @@ def read_end(order: Order, heard: Heard, started: float, now: float) -> CommandR
     stderr = heard.stderr
     how = heard.closing.decode("ascii", "replace") if heard.closing is not None else ""
     if how.isdecimal():
-        denied = sudo_denied(stderr) if argv[: len(SUDO)] == SUDO and how == "1" else ""
+        # A question about rights (-l) was answered, whatever the answer.
+        acts = argv[: len(SUDO)] == SUDO and argv[len(SUDO) :][:1] != ("-l",)
+        denied = sudo_denied(stderr) if acts and how == "1" else ""
         if denied:
             why = f"{KINDS[SshFault.SUDO_DENIED].advice} ({denied})"
             return not_started(argv, why, *span)

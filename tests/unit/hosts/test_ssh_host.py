@@ -344,8 +344,10 @@ async def test_sudo_is_used_where_it_is_permitted(
     for _ in range(3):
         assert await said(host) == "well\n"
     result = await host.run(["sudo", "-n", "echo", "x"], timeout_s=LIMIT_S)
+    question = await host.run(["sudo", "-n", "-l", "echo"], timeout_s=LIMIT_S)
     looks = 3 if permitted else 1  # refused once, it is not asked again for each look
-    assert calls.read_text() == "call\n" * (looks + 1)
+    assert calls.read_text() == "call\n" * (looks + 2)
+    assert question.outcome is CommandOutcome.EXITED
     if permitted:
         assert result.stdout == "x\n"
     else:

@@ -1,4 +1,7 @@
-"""The contract suite of `ServiceManager`: the fake passes it, and so does `command`."""
+"""The contract suite of `ServiceManager`: the fakes pass it, and `command` here and over ssh.
+
+docker passes it in tests/integration, systemd in the lab.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +9,37 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.contracts.service_manager import ROWS, Row
+from tests.unit.hosts.ssh_server import ssh_world
 from tests.unit.recovery.fake_service import FakeServiceManager
 from tests.unit.recovery.shell_service import ShellService
 
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager
-from kafka_self_healing.model.evidence import ServiceFact
-
-LIMIT_S = 10.0
+from kafka_self_healing.hosts import CommandServiceManager, LocalHost, ServiceManager, SshHost
+from kafka_self_healing.hosts.run_dir import RunDirectory
 
 
-@pytest.fixture(params=["fake", "command"])
+@pytest.fixture(params=["fake", "fake with a restart", "command", "command over ssh"])
 async def manager(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ServiceManager]:
     """A manager of a node that is down."""
-    if request.param == "fake":
-        yield FakeServiceManager(running=False)
+    if request.param.startswith("fake"):
+        yield FakeServiceManager(running=False, restarts=request.param != "fake")
         return
-    shell = ShellService(tmp_path)
-    yield CommandServiceManager(shell.config, LocalHost(SystemClock()), (), "127.0.0.1")
+    (tmp_path / "service").mkdir()
+    shell = ShellService(tmp_path / "service")
+    if request.param == "command":
+        yield CommandServiceManager(shell.config, LocalHost(SystemClock()), (), "127.0.0.1")
+    else:
+        async with ssh_world(tmp_path / "ssh") as world:
+            run_dir = RunDirectory()
+            host = SshHost(world.access, SystemClock(), run_dir)
+            yield CommandServiceManager(shell.config, host, (), "192.0.2.1")
+            await host.close()
+            run_dir.remove()
     await shell.clean_up()
 
 
-async def look_until_ended(manager: ServiceManager) -> ServiceFact:
-    """Look until no process is left."""
-    while (seen := await manager.status(timeout_s=LIMIT_S)).active == "active":
-        await SystemClock().sleep(0.01)
-    return seen
-
-
-async def test_a_node_that_is_down_has_no_process(manager: ServiceManager) -> None:
-    """The status of a node that is down shows the pid 0."""
-    seen = await manager.status(timeout_s=LIMIT_S)
-    assert (seen.active, seen.pid) == ("inactive", 0)
-
-
-async def test_a_start_brings_a_process_and_a_second_one_changes_nothing(
-    manager: ServiceManager,
-) -> None:
-    """A start of what runs succeeds and leaves the process as it is."""
-    first = await manager.start(timeout_s=LIMIT_S)
-    one = await manager.status(timeout_s=LIMIT_S)
-    second = await manager.start(timeout_s=LIMIT_S)
-    assert first.ok
-    assert second.ok
-    assert one.active == "active"
-    assert one.pid
-    assert await manager.status(timeout_s=LIMIT_S) == one
-
-
-@pytest.mark.parametrize("verb", ["stop", "kill"])
-async def test_after_an_end_a_start_brings_another_process(
-    manager: ServiceManager, verb: str
-) -> None:
-    """A stop and a kill end the process, and the next start has a pid of its own."""
-    await manager.start(timeout_s=LIMIT_S)
-    one = await manager.status(timeout_s=LIMIT_S)
-    result = await getattr(manager, verb)(timeout_s=LIMIT_S)
-    between = await look_until_ended(manager)
-    await manager.start(timeout_s=LIMIT_S)
-    other = await manager.status(timeout_s=LIMIT_S)
-    assert result.ok
-    assert between.pid == 0
-    assert other.pid not in {0, None, one.pid}
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
+async def test_every_manager_keeps_the_contract(row: Row, manager: ServiceManager) -> None:
+    """Each row of tests/contracts/service_manager.py."""
+    await row(manager)
