@@ -14,13 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from bench.scale_brokers import addresses, pin, raise_file_limit
 from bench.scale_floor import Floor
-from kafka_self_healing.app import daemon_of
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.config import load
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
@@ -135,9 +131,13 @@ async def _eyes(part: str, cluster: Cluster, plugin: MonitoringPlugin, window_s:
 
 async def daemon(targets: tuple[tuple[str, int], ...], window_s: float) -> Measured:
     """Run the whole daemon with a configuration of the same kinds: eyes, mind, journal."""
+    # Here and not above: the other parts must not have what only the daemon needs in memory.
+    from kafka_self_healing.app import daemon_of
+    from kafka_self_healing.config import load
+
     heard = Heard()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "scale.yaml"
+        file = Path(folder) / "scale.json"
         nodes: list[dict[str, Any]] = [
             {"id": id_, "roles": ["broker"], "host": host, "kafka_port": port}
             for id_, (host, port) in enumerate(targets, start=1)
@@ -150,7 +150,7 @@ async def daemon(targets: tuple[tuple[str, int], ...], window_s: float) -> Measu
             "cluster": {"name": "scale", "nodes": nodes},
             "checks": {"kinds": [kind.value for kind in sorted(KAFKA)]},
         }
-        file.write_text(yaml.safe_dump(written), encoding="utf-8")
+        file.write_text(json.dumps(written), encoding="utf-8")  # which is YAML too
         building = daemon_of(load(file, {}), SystemClock(), redact=str, hear=heard)
         async with building as one:
             counted = lambda: (heard.looks, heard.bad)  # noqa: E731

@@ -15,12 +15,15 @@ TICK_S: Final = 0.05
 """How often is looked for what is due. Looks of one tick begin together, which costs less than a
 wake-up for each, and is no news to anybody: an interval is jittered by more."""
 
-STARTS_A_TURN: Final = 32
+STARTS_A_TURN: Final = 8
 """How many looks begin in one turn of the event loop; between two turns answers are read.
 
-A storm of hints at a thousand nodes would open all connections at once, and all answers would be
-late by what that takes.
+A storm of hints at a thousand nodes would open all connections at once, and each answer would be
+late by what all the others take.
 """
+
+
+_Calendar = list[tuple[float, int, Watch]]
 
 
 class Agenda:
@@ -30,7 +33,8 @@ class Agenda:
         self._clock = clock
         self._lanes = Lanes()
         self._ready: deque[Watch] = deque()
-        self._calendar: list[tuple[float, int, Watch]] = []
+        self._of_nodes: _Calendar = []
+        self._of_cluster: _Calendar = []
         self._entries = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pumping = False
@@ -41,9 +45,12 @@ class Agenda:
         self._pump_soon()
         try:
             while True:
-                await self._clock.sleep(TICK_S)
+                # A cluster's metadata take long to read: not while nodes are answering.
+                await self._clock.sleep(TICK_S / 2)
+                self._call_due(self._of_cluster, self._clock.now().mono_s)
+                await self._clock.sleep(TICK_S / 2)
                 now = self._clock.now().mono_s
-                self._call_due(now)
+                self._call_due(self._of_nodes, now)
                 for successor in self._lanes.age(now):
                     successor.call()
         finally:
@@ -65,15 +72,15 @@ class Agenda:
         """Have a watch that rests look at `due`, if nobody asks before."""
         watch.due = due
         self._entries += 1
-        heapq.heappush(self._calendar, (due, self._entries, watch))
+        calendar = self._of_cluster if watch.about_cluster else self._of_nodes
+        heapq.heappush(calendar, (due, self._entries, watch))
 
     def leave(self, watch: Watch) -> None:
         """A look has ended: another one may have waited for its place."""
         for successor in self._lanes.leave(watch, self._clock.now().mono_s):
             successor.call()
 
-    def _call_due(self, now: float) -> None:
-        calendar = self._calendar
+    def _call_due(self, calendar: _Calendar, now: float) -> None:
         while calendar and calendar[0][0] <= now:
             due, _, watch = heapq.heappop(calendar)
             # An entry holds as long as nothing else has made the watch look, or put it off.
