@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.unit.wire.jmx_server import FakeAgent, Request, boxed, exception, returned, thrown
 
+from kafka_self_healing.secret import Secret
 from kafka_self_healing.wire.jmx import (
+    JmxAuthenticationError,
     JmxClient,
     JmxConnectError,
     JmxError,
@@ -21,6 +23,7 @@ from kafka_self_healing.wire.jmx.operations import (
     CLOSE,
     DEFAULT_DOMAIN,
     GET_ATTRIBUTES,
+    LOOKUP,
     NEW_CLIENT,
 )
 
@@ -256,4 +259,25 @@ async def test_the_refusal_of_a_login_keeps_nothing_open(agent: FakeAgent) -> No
     await asyncio.sleep(0.05)
     assert agent.count(DEFAULT_DOMAIN) == 0
     assert client._session._alarm is None
+    await client.close()
+
+
+async def test_a_refused_login_is_not_tried_again_at_once(
+    agent: FakeAgent,
+) -> None:
+    """The registry is asked, which proves life; the password is sent again after a pause only."""
+    agent.credentials = ("monitor", "right")
+    client = JmxClient("127.0.0.1", agent.port, user="monitor", password=Secret("wrong"))
+    for _ in range(3):
+        with pytest.raises(JmxAuthenticationError, match=r"password\.file"):
+            await client.read(_READ)
+    assert (agent.count(LOOKUP), agent.count(NEW_CLIENT)) == (3, 1)
+    await agent.stop()
+    with pytest.raises(JmxConnectError):
+        await client.read(_READ)
+    await agent.start()
+    assert client._session._refused is not None
+    client._session._refused = (0.0, client._session._refused[1])  # the pause is over
+    agent.credentials = ("monitor", "wrong")
+    assert await client.read(_READ) == [{"Value": 3}]
     await client.close()

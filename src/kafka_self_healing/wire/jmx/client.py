@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from kafka_self_healing.secret import Secret
+from kafka_self_healing.wire.jmx.agent import Agent
 from kafka_self_healing.wire.jmx.connecting import Tls, TlsContext, plain_words
 from kafka_self_healing.wire.jmx.encoding import (
     NULL,
@@ -26,7 +27,7 @@ from kafka_self_healing.wire.jmx.operations import (
     GET_MBEAN_INFO,
     QUERY_NAMES,
 )
-from kafka_self_healing.wire.jmx.session import Agent, Question, SessionKeeper
+from kafka_self_healing.wire.jmx.session import Question, SessionKeeper
 from kafka_self_healing.wire.jmx.values import JavaObject, JmxValue, Limits, ObjectName
 
 KEEP_ALIVE_S: Final = 50.0
@@ -48,6 +49,7 @@ class JmxClient:
     `timeout_s` bounds each method as a whole, with connecting and login; `read` may have another.
     When it passes, the connection is dropped; the session is taken up again on a new one.
 
+    A login that was refused is not tried again for 10 s: accounts may be locked after some tries.
     The server forgets a session after 120 s without a call: after `keep_alive_s` seconds without
     one, a cheap call is made, until `close`. Methods may be called concurrently; they take turns.
     Each raises the JmxError that says why there is no answer, and what to do.

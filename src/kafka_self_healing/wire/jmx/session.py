@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kafka_self_healing.secret import Secret
-from kafka_self_healing.wire.jmx.connecting import HANGS, Endpoint, Tls, Waiting
-from kafka_self_healing.wire.jmx.encoding import NULL, write_string, write_strings
+from kafka_self_healing.wire.jmx.agent import Agent
+from kafka_self_healing.wire.jmx.connecting import HANGS, Endpoint, Waiting
+from kafka_self_healing.wire.jmx.encoding import NULL, write_string
 from kafka_self_healing.wire.jmx.errors import (
     JmxAccessDenied,
     JmxAuthenticationError,
@@ -31,34 +31,11 @@ from kafka_self_healing.wire.jmx.rmi import Call, Reply, RmiConnection
 from kafka_self_healing.wire.jmx.shapes import Meaning
 from kafka_self_healing.wire.jmx.stub import RemoteReference, read_stub
 from kafka_self_healing.wire.jmx.throwable import to_error
-from kafka_self_healing.wire.jmx.values import Limits
 
 CALLS_IN_FLIGHT: Final = 256
+LOGIN_PAUSE_S: Final = 10.0
 _FAREWELL_S: Final = 1.0
 _REFRESH_LIMIT_S: Final = 5.0
-_TLS_FACTORY: Final = "javax.rmi.ssl.SslRMIClientSocketFactory"
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """A JMX agent: where its registry is, how it is spoken to, and who we are.
-
-    `tls` None: all in plain. `registry_tls` False: only the JMX server speaks TLS. `rmi_port` None:
-    that of the JMX server is as its stub says.
-    """
-
-    host: str
-    port: int
-    login: tuple[str, Secret] | None
-    tls: Tls | None
-    registry_tls: bool
-    rmi_port: int | None
-    limits: Limits
-
-    @property
-    def registry(self) -> Endpoint:
-        """Where the stub of the JMX server is looked up."""
-        return Endpoint(self.host, self.port, self.tls if self.registry_tls else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +73,7 @@ class SessionKeeper:
         self._waiting = Waiting()
         self._connection: RmiConnection | None = None
         self._session: _Session | None = None
+        self._refused: tuple[float, JmxAuthenticationError] | None = None
         self._closed = 0  # how often; a turn that sees it grow ends
         self._closed_before = 0  # at the beginning of the present turn
         self._used_s = 0.0  # of the loop's clock
@@ -196,45 +174,32 @@ class SessionKeeper:
         try:
             lookup = Call(REGISTRY, LOOKUP, write_string("jmxrmi"))
             server = await self._fetch_stub(self._agent.registry, lookup, limit_s)
-            endpoint = self._server(server)
-            login = Call(server.object_id, NEW_CLIENT, self._credentials())
+            endpoint = self._agent.server(server)
+            self._wait_after_refusal()
+            login = Call(server.object_id, NEW_CLIENT, self._agent.credentials())
             session = await self._fetch_stub(endpoint, login, limit_s)
+        except JmxAuthenticationError as error:
+            if self._refused is None:
+                ends_s = asyncio.get_running_loop().time() + LOGIN_PAUSE_S
+                self._refused = ends_s, error
+            self._drop(error)
+            raise
         except JmxError as error:
             self._drop(error)
             raise
         self.logins += 1
         return _Session(endpoint, session.object_id)
 
-    def _server(self, stub: RemoteReference) -> Endpoint:
-        """Return where the JMX server is; refuse it if it is not spoken to as configured.
+    def _wait_after_refusal(self) -> None:
+        """Raise what was said to our login, if that was a moment ago: accounts may be locked.
 
-        Only the port counts. The host is what the server believes its name is; and nobody who
-        pretends to be the registry gets us to send the password elsewhere, or in plain.
+        The registry has just answered, so it is still true that the process lives.
         """
-        agent, factory, where = self._agent, stub.socket_factory, self._agent.registry
-        if factory is None and agent.tls is not None:
-            raise JmxTlsError(
-                f"{where}: its JMX server speaks plain RMI, and TLS is configured for it here; no "
-                "login was sent; set com.sun.management.jmxremote.ssl=true at the node, or remove "
-                "tls here"
-            )
-        if factory == _TLS_FACTORY and agent.tls is None:
-            raise JmxTlsError(
-                f"{where}: its JMX server speaks TLS ({factory}), and plain RMI is configured for "
-                "it here; no login was sent; configure tls for its JMX, with registry_tls false"
-            )
-        if factory not in (None, _TLS_FACTORY):
-            raise JmxTlsError(
-                f"{where}: its JMX server wants its clients to connect by {factory}, which is not "
-                "known here; no login was sent; use Java's own (com.sun.management.jmxremote.ssl)"
-            )
-        return Endpoint(agent.host, agent.rmi_port or stub.port, agent.tls)
-
-    def _credentials(self) -> bytes:
-        if self._agent.login is None:
-            return NULL
-        user, password = self._agent.login
-        return write_strings([user, password.reveal()])
+        if self._refused is not None:
+            ends_s, refusal = self._refused
+            if asyncio.get_running_loop().time() < ends_s:
+                raise refusal.again()
+            self._refused = None
 
     async def _fetch_stub(self, endpoint: Endpoint, call: Call, limit_s: float) -> RemoteReference:
         connection = await self._connected(endpoint, limit_s)
@@ -243,22 +208,11 @@ class SessionKeeper:
             raise reply
         if reply.threw:
             logging_in = call.operation == NEW_CLIENT
-            raise self._refusal(endpoint, to_error(reply.value, logging_in=logging_in))
+            raise self._agent.refusal(endpoint, to_error(reply.value, logging_in=logging_in))
         reference = read_stub(reply.value)
         if reference.needs_ack:
             connection.acknowledge(reply.uid)
         return reference
-
-    def _refusal(self, endpoint: Endpoint, error: JmxError) -> JmxError:
-        advice = ""
-        if isinstance(error, JmxAuthenticationError) and self._agent.login is None:
-            advice = "; it wants a login: configure user and password for its JMX"
-        elif isinstance(error, JmxAuthenticationError):
-            advice = (
-                "; compare user and password with the node's "
-                "com.sun.management.jmxremote.password.file, and the user with .access.file"
-            )
-        return type(error)(f"{endpoint}: {error}{advice}", outcome=error.outcome)
 
     async def _connected(self, endpoint: Endpoint, limit_s: float) -> RmiConnection:
         """Return a living connection to `endpoint`: the present one, or a new one in its place."""
