@@ -153,7 +153,9 @@ async def converse(
         ordered = await _listen(ear, mouth, talk, child, timeout_s)
         code = await _end(child, at_once=not ear.over.is_set())
         child = None
-        await drain((stdout, stderr))
+        if code is not None:
+            # The kept connection holds the outputs of a client that was killed: nothing ends them.
+            await drain((stdout, stderr))
         return Heard(
             bytes(stdout.data),
             printable(bytes(stderr.data)),

@@ -132,6 +132,29 @@ def test_the_latest_look_that_could_read_them_counts() -> None:
     assert reason(told(Scene(secured(combined())), GOOD, OTHER)) is None
 
 
+def test_a_look_that_missed_a_listener_replaces_no_whole_one() -> None:
+    """A node that hangs half shows half of them: what was read whole counts until it is old."""
+    scene = Scene(secured(combined()))
+    scene.run(5)
+    told(scene, GOOD, OTHER)
+    unread = ListenerCertificate(OTHER.listener, OTHER.address)
+    assert reason(told(scene, GOOD, unread)) is None
+    assert reason(told(scene, replace(GOOD, days_left=-1.0), OTHER)) == "certificate_expired"
+
+
+def test_the_certificate_of_jmx_matters_only_if_it_is_known_to_be_bad() -> None:
+    """No other node is shown it: unread it says nothing, expired it is told."""
+    scene = Scene(secured(combined()))
+    scene.run(5)
+    unread = ListenerCertificate("jmx", "a:9999")
+    assert reason(told(scene, GOOD, OTHER, unread)) is None
+    bad = replace(unread, problem="it expired 1.0 days ago", days_left=-1.0)
+    assert reason(told(scene, GOOD, OTHER, bad)) == "certificate_expired"
+    alone = Scene(secured(combined()))
+    alone.run(5)
+    assert reason(told(alone, GOOD, replace(GOOD, listener="jmx"))) == "certificate_unreadable"
+
+
 def test_it_grows_old_and_runs_out_meanwhile() -> None:
     """Days left count from the look; a look of more than two hours ago says nothing."""
     young = Scene(secured(combined()))

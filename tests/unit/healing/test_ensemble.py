@@ -100,6 +100,15 @@ def test_a_follower_of_an_earlier_round_accuses_nobody() -> None:
     assert member_counted("203", ensemble) is None
 
 
+def test_another_epoch_of_the_same_leader_is_another_reign() -> None:
+    """Elected anew it gives every session its whole length again."""
+    for epoch in (4, 5):
+        fact = QuorumFact("201", epoch, mode=LEADS, synced=2)
+        look = CheckResult("201", "test", Kind.QUORUM, Outcome.ANSWERED, 99.9, 100.0, fact)
+        ensemble, _ = ensemble_of(hear(View.cold(zookeeper()), [look], Policy()), 90.0)
+        assert (ensemble.leader, ensemble.epoch) == ("201", epoch)
+
+
 def test_of_two_leaders_the_later_word_counts() -> None:
     """A hung leader's last word is a memory."""
     view = words({"m201": (LEADS, 2)}, at=95.0)

@@ -207,6 +207,35 @@ async def test_a_host_that_accepts_and_says_nothing_is_frozen(world: World, host
     assert "frozen" in str(second)
 
 
+@pytest.mark.parametrize(("code", "answers"), [(0, True), (1, False), (2, None)])
+async def test_a_silent_host_is_pinged(
+    world: World, hosts: Pool, monkeypatch: pytest.MonkeyPatch, code: int, answers: bool | None
+) -> None:
+    """Only while it says nothing; an error of ping's own tells nothing."""
+    called = world.folder / "pinged"
+    world.program("ping", f'echo "$*" >>{called}; exit {code}')
+    monkeypatch.setenv("PATH", f"{world.bin}:{os.environ['PATH']}")
+    access = replace(world.access, connect_timeout_s=1.0)
+    host = hosts.host(access, address="192.0.2.1")
+    assert await said(host) == "well\n"
+    assert not called.exists()
+    world.gate.hold()
+    async with asyncio.timeout(LIMIT_S):
+        while not called.exists():
+            await fault(host, timeout_s=0.3)
+            await asyncio.sleep(0.2)
+        while host._tasks:
+            await asyncio.sleep(0.02)
+    assert host.ping is answers
+    assert called.read_text().splitlines()[0] == "-n -c 1 -W 1 -- 192.0.2.1"
+    world.gate.let_go()
+    async with asyncio.timeout(LIMIT_S):
+        while host._master is None:
+            await asyncio.sleep(0.3)
+            host._connect_beside()
+    assert host.ping is None
+
+
 async def test_a_look_shorter_than_a_login_does_not_cut_it_off(world: World, hosts: Pool) -> None:
     """The first look is over before the login, and the second one finds the connection."""
     host = hosts.host(world.access)
