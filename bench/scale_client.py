@@ -137,7 +137,7 @@ async def daemon(targets: tuple[tuple[str, int], ...], window_s: float) -> Measu
 
     heard = Heard()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "scale.json"
+        file = Path(folder) / "scale.yaml"
         nodes: list[dict[str, Any]] = [
             {"id": id_, "roles": ["broker"], "host": host, "kafka_port": port}
             for id_, (host, port) in enumerate(targets, start=1)
@@ -150,7 +150,7 @@ async def daemon(targets: tuple[tuple[str, int], ...], window_s: float) -> Measu
             "cluster": {"name": "scale", "nodes": nodes},
             "checks": {"kinds": [kind.value for kind in sorted(KAFKA)]},
         }
-        file.write_text(json.dumps(written), encoding="utf-8")  # which is YAML too
+        file.write_text(json.dumps(written), encoding="utf-8")  # JSON is YAML too
         building = daemon_of(load(file, {}), SystemClock(), redact=str, hear=heard)
         async with building as one:
             counted = lambda: (heard.looks, heard.bad)  # noqa: E731
