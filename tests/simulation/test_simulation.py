@@ -16,6 +16,11 @@ ONCE_BAD: tuple[int, ...] = (
 )  # fmt: skip
 """Seeds that once broke an invariant, of the mind or of the simulation itself."""
 
+ONCE_BAD_OF_ANY_SHAPE: tuple[int, ...] = (32, 418, 628, 637, 704, 940, 2286, 2472)
+"""The same since seeds also draw ZooKeeper mode and certificates."""
+
+ZOOKEEPER = Shape(combined=0, brokers=3, members=3, session_s=18.0)
+
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_invariant_is_broken(first: int) -> None:
@@ -30,7 +35,8 @@ def test_no_invariant_is_broken(first: int) -> None:
 
 def test_once_bad_seeds_stay_good() -> None:
     """Proves that what a seed once found does not come back."""
-    outcomes = {seed: run(seed) for seed in ONCE_BAD}
+    outcomes = {seed: play(draw(seed, plain=True)) for seed in ONCE_BAD}
+    outcomes |= {-seed: run(seed) for seed in ONCE_BAD_OF_ANY_SHAPE}
     assert {seed: found.violations for seed, found in outcomes.items() if not found.good} == {}
 
 
@@ -81,14 +87,61 @@ def test_dead_voters_are_started_and_the_survivor_is_not_touched() -> None:
     assert outcome.good
 
 
+def test_a_dead_broker_of_zookeeper_mode_is_started_once_when_it_is_released() -> None:
+    """Proves that no start dies of NodeExists: one crash, one start, after the session."""
+    outcome = play(Scenario(1, ZOOKEEPER, (faults.Crash(60.0, "2"),), horizon_s=400.0))
+    assert [(act.node, act.action) for act in outcome.acts] == [("2", "service:start")]
+    assert 12.0 <= outcome.acts[0].at_s - 60.0 <= 23.0
+    assert outcome.good
+
+
+def test_all_brokers_of_zookeeper_mode_come_back() -> None:
+    """Proves the way back with no witness left: a session and two ticks, then one by one."""
+    killed = tuple(faults.Crash(60.0, id_) for id_ in "123")
+    outcome = play(Scenario(1, ZOOKEEPER, killed, horizon_s=500.0))
+    assert sorted(act.node for act in outcome.acts) == ["1", "2", "3"]
+    assert outcome.acts[0].at_s >= 60.0 + 18.0 + 4.0
+    assert outcome.good
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_an_ensemble_gets_its_dead_members_back(seed: int) -> None:
+    """Proves that the dead members are started, and neither the survivor nor a broker touched."""
+    lost = (faults.QuorumLoss(60.0, ("200", "202")),)
+    outcome = play(Scenario(seed, ZOOKEEPER, lost, horizon_s=300.0))
+    assert sorted(act.node for act in outcome.acts) == ["200", "202"]
+    assert outcome.good
+
+
+@pytest.mark.parametrize("member", ["200", "201", "202"])
+def test_a_hung_member_is_restarted_leader_or_not(member: str) -> None:
+    """Proves RESTART of an ensemble member, once the others do without it."""
+    outcome = play(Scenario(1, ZOOKEEPER, (faults.Hang(60.0, member),), horizon_s=300.0))
+    assert [(act.node, act.action) for act in outcome.acts] == [(member, "service:restart")]
+    assert outcome.good
+
+
+def test_an_expired_certificate_keeps_a_hung_broker_from_a_restart() -> None:
+    """Proves that nothing is done; with a valid one the same hang is healed."""
+    shape = Shape(tls=True)
+    hang = faults.Hang(60.0, "2")
+    ends = faults.CertificateExpires(50.0, "2")
+    assert play(Scenario(1, shape, (ends, hang), horizon_s=400.0)).acts == ()
+    healed = play(Scenario(1, shape, (hang,), horizon_s=400.0))
+    assert [(act.node, act.action) for act in healed.acts] == [("2", "service:restart")]
+
+
 def test_scenarios_vary() -> None:
-    """Proves that drawing covers 3 to 9 nodes and most kinds of faults."""
+    """Proves that drawing covers 3 to 9 nodes, both modes, TLS, and most kinds of faults."""
     drawn = [draw(seed) for seed in range(400)]
-    sizes = {s.shape.combined + s.shape.controllers + s.shape.brokers for s in drawn}
+    shapes = [s.shape for s in drawn]
+    sizes = {s.combined + s.controllers + s.brokers + s.members for s in shapes}
     kinds = {type(fault) for s in drawn for fault in s.faults}
     assert min(sizes) == 3
     assert max(sizes) == 9
-    assert len(kinds) >= 18
+    assert len(kinds) >= 19
+    assert 90 <= sum(shape.members > 0 for shape in shapes) <= 180
+    assert 60 <= sum(shape.tls for shape in shapes) <= 140
 
 
 def test_simulate_writes_a_summary() -> None:

@@ -27,7 +27,7 @@ class Ensemble:
     """What the fresh words of the members come to.
 
     `followers`: who says that it follows, in the round of the leader's word. `synced`: how many
-    the leader counts. `serving`: everybody that says that it serves.
+    the leader counts; `epoch`: of its reign. `serving`: everybody that says that it serves.
     """
 
     size: int = 0
@@ -35,6 +35,7 @@ class Ensemble:
     synced: int | None = None
     followers: frozenset[NodeId] = frozenset()
     serving: frozenset[NodeId] = frozenset()
+    epoch: int | None = None
 
     @property
     def majority(self) -> int:
@@ -82,9 +83,11 @@ def ensemble_of(view: View, horizon: float) -> tuple[Ensemble, CheckResult | Non
         for id_, (mode, look, _) in words.items()
         if mode == FOLLOWER and look.started >= since and id_ != leader
     )
-    synced = words[leader][2].synced if leader is not None else None
-    found = Ensemble(len(members), leader, synced, followers, frozenset(words))
-    return found, words[leader][1] if leader is not None else None
+    everybody = frozenset(words)
+    if leader is None:
+        return Ensemble(len(members), None, None, followers, everybody), None
+    _, look, fact = words[leader]
+    return Ensemble(len(members), leader, fact.synced, followers, everybody, fact.epoch), look
 
 
 def member_counted(id_: NodeId, ensemble: Ensemble) -> bool | None:

@@ -16,9 +16,9 @@ class Digest:
 
     `counted`: ids listed and not fenced. `out_of_sync`: for each replica the leaders of the
     partitions in whose ISR it is missing; `missing`: how many partitions those are. `not_whole`:
-    the ISR of partitions that lack replicas. `unclean`, `reassigning`: so, or not readable.
-    `blind`: it showed no topics and no error, so we may not read them. `controller`: the active
-    one, which only ZooKeeper mode's metadata tells.
+    the ISR of partitions that lack replicas, or who else may lead them without loss (ELR).
+    `unclean`, `reassigning`: so, or not readable. `blind`: it showed no topics and no error, so we
+    may not read them. `controller`: the active one, which only ZooKeeper mode's metadata tells.
     """
 
     readable: bool = False
@@ -61,7 +61,7 @@ def digest(fact: PeersFact | None) -> Digest:
             offline.append((topic.name, part.id))
         missing = [replica for replica in part.replicas if replica not in part.isr]
         if missing or part.leader == NOBODY:
-            not_whole[topic.name, part.id] = part.isr
+            not_whole[topic.name, part.id] = part.isr or part.elr or ()
         for replica in missing:
             missed[replica] = missed.get(replica, 0) + 1
         if part.leader != NOBODY:

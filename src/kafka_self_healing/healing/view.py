@@ -35,6 +35,9 @@ STUCK_STATE = "D"
 ASIDE = frozenset({Kind.CERTIFICATE, Kind.CUSTOM})
 """Kinds of no family: they are kept, shown, and never proof of anything."""
 
+EXTRA_LISTENERS = frozenset({"jmx", "admin"})
+"""Listeners whose certificate no other node of the cluster is shown."""
+
 WARM_KINDS = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST})
 """Kinds of which every target must have answered or timed out before a round is complete."""
 
@@ -118,8 +121,8 @@ class Ended:
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
 
-    `certificates`: the latest look at each node's certificates that could read them; a node that
-    hangs shows none.
+    `certificates`: the latest look at each node's certificates that could read them all; a node
+    that hangs shows none.
     """
 
     cluster: Cluster
@@ -245,10 +248,21 @@ def _aside(view: View, results: Sequence[CheckResult]) -> View:
             continue
         statuses[id_] = (statuses.get(id_) or NodeStatus(id_)).after(result)
         known = certificates.get(id_)
-        newer = known is None or result.ended >= known.ended
-        if isinstance(result.fact, CertificateFact) and result.fact.listeners and newer:
+        if not isinstance(result.fact, CertificateFact) or not result.fact.listeners:
+            continue
+        if known is None or (
+            result.ended >= known.ended and (_shows_all(result) or not _shows_all(known))
+        ):
             certificates[id_] = result
     return replace(view, statuses=statuses, certificates=certificates)
+
+
+def _shows_all(look: CheckResult) -> bool:
+    """Whether a look read every certificate that a node cannot live without."""
+    listeners = look.fact.listeners if isinstance(look.fact, CertificateFact) else ()
+    return all(
+        one.problem is not None or one.listener in EXTRA_LISTENERS for one in listeners or ()
+    )
 
 
 def _stuck_looks(

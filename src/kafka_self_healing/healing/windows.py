@@ -113,7 +113,7 @@ def _reign(cluster: ClusterView) -> Reign | None:
     leader, known = cluster.leader, cluster.view.reign
     if leader is None:
         return None if known is not None and _deposed(known, cluster) else known
-    epoch = cluster.account.epoch if cluster.account is not None else None
+    epoch = cluster.account.epoch if cluster.account is not None else cluster.ensemble.epoch
     if known is not None and (known.leader, known.epoch) == (leader, epoch):
         return known
     now = cluster.now.mono_s

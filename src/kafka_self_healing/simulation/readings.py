@@ -176,8 +176,12 @@ def certificate(world: World, node: Node) -> Reading:
     if not node.alive:
         return Outcome.REFUSED, None
     days = None if node.not_after is None else (node.not_after - world.now) / DAY_S
-    one = ListenerCertificate("its own", "", days_left=days, problem="")
-    return Outcome.ANSWERED, CertificateFact((one,))
+    # Each role has a listener of its own; both show the one certificate of the node.
+    served = tuple(
+        ListenerCertificate(role.value, "", days_left=days, problem="")
+        for role in sorted(node.config.roles)
+    )
+    return Outcome.ANSWERED, CertificateFact(served)
 
 
 def _jvm(world: World, node: Node) -> Reading:

@@ -434,9 +434,9 @@ class Scene:
         if self.leader is None or not self._votes(id_):
             return QuorumFact()
         if id_ != self.leader:
-            return QuorumFact(mode="follower")
+            return QuorumFact(epoch=self.epoch, mode="follower")
         others = [i for i in self.cluster.members if i != id_ and self._synced(i)]
-        return QuorumFact(id_, mode="leader", synced=len(others))
+        return QuorumFact(id_, self.epoch, mode="leader", synced=len(others))
 
     def _synced(self, id_: str) -> bool:
         node = self.nodes[id_]

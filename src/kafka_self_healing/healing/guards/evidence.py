@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import fresh_bound_s
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
+from kafka_self_healing.healing.view import EXTRA_LISTENERS
 from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.evidence import (
     CertificateFact,
@@ -198,7 +199,9 @@ def certificates_are_valid(q: Question) -> Verdict:
     """
     look, wanted = q.view.view.certificates.get(q.request.node), _tls_listeners(q)
     fact = look.fact if look is not None else None
-    served = (fact.listeners or ()) if isinstance(fact, CertificateFact) else ()
+    shown = (fact.listeners or ()) if isinstance(fact, CertificateFact) else ()
+    # One that nobody but us is shown stands in the way only if it is known to be bad.
+    served = [x for x in shown if x.problem is not None or x.listener not in EXTRA_LISTENERS]
     if not served and not wanted:
         return PASSES
     unread = "a look that can read them, or approval"
@@ -209,8 +212,9 @@ def certificates_are_valid(q: Question) -> Verdict:
         bad = _bad_certificate(one, q, q.now - look.ended)
         if bad is not None:
             return bad
-    if len(served) < wanted:
-        text = f"{len(served)} of its {wanted} TLS listeners showed a certificate"
+    read = sum(one.listener not in EXTRA_LISTENERS for one in served)
+    if read < wanted:
+        text = f"{read} of its {wanted} TLS listeners showed a certificate"
         return refuse("certificate_unreadable", text, lifted_by=unread)
     return PASSES
 
