@@ -125,7 +125,7 @@ def holder_by_inode(
         if len(fields) < 6 or fields[1] not in _HOLDING:
             continue
         if fields[5] == wanted or (any_device and fields[5].rpartition(":")[2] == str(inode)):
-            return int(fields[4])
+            return int(fields[4]) if fields[4].isdecimal() else 0  # -1: of no process that we see
     return None
 
 

@@ -148,9 +148,9 @@ def read_hanging(answer: Answer, before: Hanging) -> Hanging:
     hanging = {key: before[key] for key in answer.all("busy") if key in before}
     done = set(answer.all("done"))
     for line in answer.all("part"):
-        key, pid, *start = line.split()
-        if key not in done and pid.isdecimal() and start:
-            hanging[key] = (pid, start[0])
+        words_said = line.split()
+        if len(words_said) == 3 and words_said[0] not in done and words_said[1].isdecimal():
+            hanging[words_said[0]] = (words_said[1], words_said[2])
     return hanging
 
 
@@ -164,12 +164,13 @@ def to_reading(
     stderr: str,
 ) -> Reading:
     """Return what an answer says. `clock_at`: our UTC when the host read its clock."""
-    pid = answer.one("pid")
+    said = answer.one("pid") or ""
+    pid = int(said) if said.isdecimal() else None
     held = [_held(answer, number) for number in range(len(question.locks))]
     return Reading(
         commands=_results(question, answer, span, stderr),
-        pid=int(pid) if pid is not None else None,
-        process=_process(answer, int(pid)) if pid not in {None, "0"} else None,
+        pid=pid,
+        process=_process(answer, pid) if pid else None,
         lock_held=True if True in held else None if None in held or not held else False,
         data_dirs=_data_dirs(question, answer, devices),
         disks=_disks(question, answer),
@@ -216,7 +217,7 @@ def _process(answer: Answer, pid: int) -> ProcessReading | None:
     if stat is None or ")" not in stat:
         return None
     fields = stat[stat.rindex(")") + 1 :].split()  # the name before it may hold anything
-    if len(fields) < 20:
+    if len(fields) < 20 or not fields[19].isdecimal():
         return None
     tracer, fetched = answer.one("tracer"), answer.one("fetched")
     return ProcessReading(
@@ -235,7 +236,9 @@ def _held(answer: Answer, number: int) -> bool | None:
     file = answer.one("lock", number, "file")
     if file is None or answer.one("lock", number, "read") is None:
         return None
-    device, inode, *system = file.split()
+    device, inode, *system = [*file.split(), "", ""]
+    if not (device.isdecimal() and inode.isdecimal()):
+        return None
     holder = holder_by_inode(
         int(device),
         int(inode),
@@ -260,10 +263,10 @@ def _found(answer: Answer, number: int) -> tuple[int, bool] | OSError:
     fault = answer.one("dir", number, "fault")
     if fault is not None:
         return error_of(fault)
-    device = answer.one("dir", number, "device")
+    device = _device(answer, number)
     if device is None or answer.one("dir", number, "read") is None:
         return OSError(errno.ETIMEDOUT, "no answer in time")
-    return int(device), answer.one("dir", number, "identity") is not None
+    return device, answer.one("dir", number, "identity") is not None
 
 
 def _disks(question: Question, answer: Answer) -> tuple[DiskFact, ...] | None:
@@ -274,14 +277,18 @@ def _disks(question: Question, answer: Answer) -> tuple[DiskFact, ...] | None:
 
 def _disk(answer: Answer, number: int, path: str) -> DiskFact:
     found = _SPACE.search(f" {answer.one('dir', number, 'space') or ''} ")
-    device = answer.one("dir", number, "device")
+    device = _device(answer, number)
     read_only = None
     if device is not None:
-        mounts = answer.all("dir", number, "mount")
-        read_only = mounted_read_only(path, int(device), mounts)
+        read_only = mounted_read_only(path, device, answer.all("dir", number, "mount"))
     if found is None:
         return DiskFact(path, read_only=read_only)
     return DiskFact(path, int(found[1]) * 1024, max(0, int(found[3])) * 1024, read_only)
+
+
+def _device(answer: Answer, number: int) -> int | None:
+    said = answer.one("dir", number, "device") or ""
+    return int(said) if said.isdecimal() else None
 
 
 def error_of(text: str) -> OSError:

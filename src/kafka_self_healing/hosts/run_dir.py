@@ -27,7 +27,7 @@ class RunDirectory:
 
     def path(self) -> Path:
         """Return the folder; it is there. Raises OSError."""
-        if self._path is None:
+        if self._path is None or not self._path.is_dir():  # a cleaner of old files may have come
             self._path = Path(tempfile.mkdtemp(prefix="kheal-", dir=self._choose()))
         return self._path
 

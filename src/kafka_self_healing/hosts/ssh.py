@@ -23,7 +23,7 @@ from kafka_self_healing.hosts.command import CommandResult, not_started, run_com
 from kafka_self_healing.hosts.conversation import Heard, Talk, converse
 from kafka_self_healing.hosts.data_dirs import KnownDevices
 from kafka_self_healing.hosts.host import Question, Reading
-from kafka_self_healing.hosts.outputs import OUTPUT_LIMIT_BYTES
+from kafka_self_healing.hosts.outputs import OUTPUT_LIMIT_BYTES, printable
 from kafka_self_healing.hosts.remote_look import (
     KEEP_BYTES,
     Hanging,
@@ -68,6 +68,8 @@ RUNS_AT_ONCE: Final = 3
 
 CLIENT_FAILED: Final = 255
 """The ssh client's own exit code."""
+
+LAST_WORDS: Final = 200
 
 ANSWER_SHARE: Final = 0.8
 """Part of a look's time after which the host says what it has."""
@@ -163,7 +165,10 @@ class SshHost:
                     heard = await self._talk(control, _SHELL, order.talk, left_s + REPORT_S)
                     if heard.ordered:
                         return read_end(order, heard, began, self._clock.now().mono_s)
-                    why = str(await self._lost(control, heard))
+                    fault = await self._lost(control, heard)
+                    why = str(fault)
+                    if fault.fault is SshFault.MISCONFIGURED:
+                        break
         except (HostUnreachable, ValueError) as wrong:
             why = str(wrong)
         return not_started(argv, why, began, self._clock.now().mono_s)
@@ -344,6 +349,11 @@ class SshHost:
 
     async def _lost(self, control: Path, heard: Heard) -> HostUnreachable:
         """Return why nothing came over this connection, which is not used any more."""
+        if heard.exit_code not in {None, CLIENT_FAILED}:
+            said = f"the shell there ended at once, with exit code {heard.exit_code}"
+            words = (heard.stderr or printable(heard.stdout)).strip()[-LAST_WORDS:]
+            said += f": {words}" if words else ""
+            return HostUnreachable(SshFault.MISCONFIGURED, self._destination, said)
         if "refused by peer" in heard.stderr:
             said = "sshd takes no more sessions: raise MaxSessions"
             return HostUnreachable(SshFault.MISCONFIGURED, self._destination, said)

@@ -306,6 +306,19 @@ async def test_a_shell_that_never_answers_gets_no_command(world: World, hosts: P
     assert not ran.exists()
 
 
+async def test_an_account_without_a_shell_is_said_so_once(world: World, hosts: Pool) -> None:
+    """It is a setting there: the words are told, and no login is tried again for it."""
+    world.shell = str(world.program("nologin", "echo This account is not available; exit 1"))
+    host = hosts.host(world.access)
+    wrong = await fault(host)
+    result = await host.run(["true"], timeout_s=LIMIT_S)
+    assert wrong.fault is SshFault.MISCONFIGURED
+    assert "This account is not available" in str(wrong)
+    assert result.outcome is CommandOutcome.NOT_STARTED
+    assert "This account is not available" in result.stderr
+    assert world.logins == 1
+
+
 async def test_a_login_that_says_much_is_no_trouble(world: World, hosts: Pool) -> None:
     """What the shell's own start files print is no part of any answer."""
     noise = "echo Welcome; echo '@x exit 0'; echo no terminal >&2"
