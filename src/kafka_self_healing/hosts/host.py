@@ -37,7 +37,8 @@ class Question:
     `pid_key`, names the process to be read. `locks`: data directories whose `.lock` is of interest;
     `data_dirs`: directories to be read for real, with their file systems; `log_file`: a file of
     which the last `log_lines` lines are wanted. `address`: whose host this is meant to be; where it
-    is another one, nothing but the commands is looked at.
+    is another one, nothing but the commands is looked at. `as_user`: as who we log in, whatever
+    rights we could have.
     """
 
     commands: tuple[Asked, ...] = ()
@@ -47,6 +48,7 @@ class Question:
     log_file: str | None = None
     log_lines: int = 50
     address: str | None = None
+    as_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)

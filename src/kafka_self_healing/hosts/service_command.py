@@ -49,6 +49,7 @@ class CommandServiceManager:
             pid_key="pid",
             locks=data_dirs,
             address=address,
+            as_user=True,  # like the other three programs
         )
 
     @property

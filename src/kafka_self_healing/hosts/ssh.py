@@ -190,7 +190,8 @@ class SshHost:
         sent = self._clock.now()
         left_s = max(0.0, deadline - sent.mono_s)
         nonce = secrets.token_hex(8)
-        elevated = self._access.sudo and sent.mono_s >= self._plain_until
+        may = self._access.sudo and not question.as_user
+        elevated = may and sent.mono_s >= self._plain_until
         opening = write_look(question, nonce, left_s * ANSWER_SHARE, self._hanging)
         talk = Talk(opening, f"\n@{nonce} end".encode())
         shell = _SUDO_SHELL if elevated else _SHELL

@@ -18,13 +18,14 @@ from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.hosts import (
     Asked,
     CommandOutcome,
+    CommandServiceManager,
     HostUnreachable,
     Question,
     SshFault,
     SshHost,
 )
 from kafka_self_healing.hosts.run_dir import RunDirectory
-from kafka_self_healing.model.access import SshAccess
+from kafka_self_healing.model.access import CommandService, SshAccess
 from kafka_self_healing.model.evidence import Outcome
 
 LIMIT_S = 20.0
@@ -395,6 +396,17 @@ async def test_sudo_is_used_where_it_is_permitted(
     else:
         assert result.outcome is CommandOutcome.NOT_STARTED
         assert "sudoers" in result.stderr
+
+
+async def test_the_operators_own_programs_get_no_more_rights(world: World, hosts: Pool) -> None:
+    """Their status is run as the user who logs in, like their start and stop."""
+    world.program("sudo", "exit 9")
+    status = str(world.program("status", "echo state=running"))
+    host = hosts.host(replace(world.access, sudo=True))
+    programs = CommandService((status,), (status,), (status,), (status,))
+    fact = await CommandServiceManager(programs, host, (), "there").status(timeout_s=LIMIT_S)
+    assert fact.active == "active"
+    assert world.sessions == ["exec /bin/sh -s"]
 
 
 async def test_what_hangs_on_the_host_is_asked_once(world: World, hosts: Pool) -> None:
