@@ -110,7 +110,7 @@ class Files:
     def make(cls, folder: Path) -> Files:
         """Write what all agents share."""
         made = cls(folder, Authority("our authority"), Authority("another authority"))
-        made._secret("jmx.users", "".join(f"{' '.join(one)}\n" for one in (MONITOR, STRANGER)))
+        made.set_users("jmx.users", MONITOR, STRANGER)
         made._secret("jmx.access", f"{MONITOR[0]} readonly\n")
         guard = BestAvailableEncryption(STORE_PASSWORD.encode())
         trusted = pkcs12.PKCS12Certificate(made.ours.certificate, b"ours")
@@ -126,11 +126,15 @@ class Files:
         """Return the path of a file."""
         return self.folder / name
 
-    def login(self) -> dict[str, str]:
+    def set_users(self, name: str, *users: tuple[str, str]) -> None:
+        """Write a password file."""
+        self._secret(name, "".join(f"{user} {password}\n" for user, password in users))
+
+    def login(self, users: str = "jmx.users") -> dict[str, str]:
         """Return the options of an agent that wants a password."""
         return {
             "authenticate": "true",
-            "password.file": str(self.path("jmx.users")),
+            "password.file": str(self.path(users)),
             "access.file": str(self.path("jmx.access")),
         }
 
@@ -180,6 +184,9 @@ class Agents:
         files, ours = self.files, self.files.ours
         open_to_all = {"authenticate": "false", "ssl": "false"}
         match name:
+            case "rotated":
+                files.set_users("rotated.users", MONITOR)
+                return files.login("rotated.users") | {"ssl": "false"}
             case "plain":
                 return files.login() | {"ssl": "false"}
             case "open":

@@ -235,6 +235,20 @@ async def test_the_rmi_port_can_be_given(agents: Agents) -> None:
     assert told.value.outcome == "refused"
 
 
+async def test_a_password_may_be_rotated(agents: Agents) -> None:
+    """Exchanged in the agent's file: a session goes on, the next login needs the new one."""
+    agent, new = agents.agent("rotated"), "new-S3cret"
+    warm = Way(ca=None).client(agents, agent)
+    await warm.read([_RUNTIME])
+    agents.files.set_users("rotated.users", (MONITOR[0], new))
+    assert await read(Way((MONITOR[0], new), ca=None).client(agents, agent))
+    with pytest.raises(JmxAuthenticationError):
+        await read(Way(ca=None).client(agents, agent))
+    assert await warm.read([_RUNTIME])
+    assert warm.logins == 1
+    await warm.close()
+
+
 @pytest.fixture
 def held(agents: Agents) -> Iterator[Agent]:
     """An agent that goes on when the test has ended, whatever was done to it."""
