@@ -2,7 +2,7 @@
 
 Replies of a real cluster and of an independent codec are damaged, and so are the messages of a
 login and streams of frames in pieces. Anything but our own errors ends the run with the seed of the
-round that it needs. Prints how much was tried, and the slowest decode.
+round that it needs. Prints how much was tried, and the CPU time of the slowest decode.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ async def main(seconds: float, seed: int) -> int:
             for _ in range(200):
                 record = sample(rng)
                 mutant = mutate(record.frame, rng)
-                begun = time.perf_counter()
+                begun = time.thread_time()
                 tried["replies"] += 1
                 tried["taken"] += decode(record, mutant)
-                slowest_s = max(slowest_s, time.perf_counter() - begun)
+                slowest_s = max(slowest_s, time.thread_time() - begun)
             for _ in range(20):
                 tried["logins"] += 1
                 assert not await log_in(rng), "a node without the password was believed"
