@@ -6,15 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.unit.healing.scenes import AUTO, Scene, combined, split
+from tests.unit.healing.scenes import AUTO, Scene, combined, split, zookeeper
 
 from kafka_self_healing.healing.guards import MATRIX, asked, judge
 from kafka_self_healing.healing.guards.history import attempts_left
 from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.healer import LeaseChanged
+from kafka_self_healing.healing.view import Reign
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Verdict
-from kafka_self_healing.model.evidence import CheckResult, HostFact, Kind, PeersFact, QuorumFact
+from kafka_self_healing.model.evidence import (
+    HEALER,
+    CertificateFact,
+    CheckResult,
+    HostFact,
+    Kind,
+    ListenerCertificate,
+    Outcome,
+    PeersFact,
+    QuorumFact,
+)
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.policy import Budget, Mode
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState, act_class
@@ -361,6 +372,72 @@ def _look_again() -> Question:
     return replace(question(scene), proposed_at=scene.now.mono_s)
 
 
+def _registered() -> Question:
+    return question(crashed(lambda: Scene(zookeeper())))
+
+
+def _nobody_to_ask() -> Question:
+    scene = crashed(lambda: Scene(zookeeper()))
+    scene.crash("1", "3")
+    scene.run(2)
+    return question(scene)
+
+
+def _listed_for_ever() -> Question:
+    ask = _registered()
+    ends = {"2": replace(ask.view.view.ends["2"], since=ask.now - 60.0)}
+    reign = Reign("201", 5, ask.now - 60.0)
+    view = replace(ask.view.view, ends=ends, reign=reign)
+    return replace(ask, view=replace(ask.view, view=view))
+
+
+def _ensemble_lost(action: str, *, seconds: float = 8) -> Question:
+    scene = Scene(zookeeper())
+    scene.hands = "idle"
+    scene.run(70)
+    scene.isolate("201", "202", "203")
+    scene.run(seconds)
+    return question(scene, "2", action)
+
+
+def _members_at_risk() -> Question:
+    scene = Scene(zookeeper())
+    scene.hands = "idle"
+    scene.run(70)
+    scene.crash("203")
+    scene.run(15)
+    return question(scene, "202", RESTART)
+
+
+def _ensemble_differs() -> Question:
+    ask = question(_zookeeper(), "202", RESTART)
+    return replace(ask, view=replace(ask.view, ensemble=replace(ask.view.ensemble, synced=3)))
+
+
+def _zookeeper_controller_last() -> Question:
+    ask = question(_zookeeper(), "1", RESTART)
+    return replace(ask, view=replace(ask.view, queued=frozenset({"1", "3"})))
+
+
+def _zookeeper() -> Scene:
+    scene = Scene(zookeeper())
+    scene.run(70)
+    return scene
+
+
+def _members_first() -> Question:
+    ask = question(crashed(lambda: Scene(zookeeper())))
+    return replace(ask, view=replace(ask.view, ready=frozenset({"2", "203"})))
+
+
+def _expired() -> Question:
+    scene = quiet()
+    at = scene.now.mono_s
+    fact = CertificateFact((ListenerCertificate("CLIENT", "a:1", days_left=-2.0, problem="old"),))
+    scene.turn([CheckResult(HEALER, "2", Kind.CERTIFICATE, Outcome.ANSWERED, at - 0.1, at, fact)])
+    return question(scene, action=RESTART)
+
+
 CASES = [
     Case("not_paused", START, _paused, "paused", "paused by ada: test", "resume"),
     Case("not_in_maintenance", START, _maintenance, "in_maintenance", "2 is in maintenance", "end"),
@@ -383,25 +460,53 @@ CASES = [
     Case("no_foreign_work", RESTART, _debugger, "debugger", "debugger", "detaching"),
     Case("no_foreign_work", RESTART, _reassigning, "reassignment", "being moved", "approval"),
     Case("data_dirs_present", START, _not_mounted, "storage_missing", "/data is not", "approval"),
+    Case(
+        "registration_released", START, _registered, "still_registered", "1, 3 still list", "list"
+    ),
+    Case("registration_released", START, _nobody_to_ask, "release_not_seen", "too few", "time"),
+    Case(
+        "registration_released", START, _listed_for_ever, "duplicate_id", "another process", "list"
+    ),
+    Case("start_order", START, _members_first, "voters_first", "members go first: 203", "start"),
     Case("start_order", START, _voters_first, "voters_first", "voters go first: 2", "start"),
     Case("quorum_is_present", START, _quorum_lost, "quorum_lost", "quorum is lost", "leader"),
     Case(
         "quorum_is_present", RESTART, _quorum_unknown, "quorum_unknown", "no controller", "leader"
     ),
+    Case(
+        "quorum_is_present", START, lambda: _ensemble_lost(START), "quorum_lost",
+        "the ensemble's quorum is lost", "ensemble that serves",
+    ),
+    Case(
+        "quorum_is_present", RESTART, lambda: _ensemble_lost(RESTART, seconds=2), "quorum_unknown",
+        "no member says", "ensemble that serves",
+    ),
+    Case(
+        "quorum_is_safe", RESTART, _members_at_risk, "quorum_at_risk", "1 of 3 members", "members"
+    ),
+    Case("quorum_is_safe", RESTART, _ensemble_differs, "voters_differ", "3 followers", "matches"),
     Case("quorum_is_safe", RESTART, _quorum_at_risk, "quorum_at_risk", "1 of 3", "voters"),
     Case("quorum_is_safe", RESTART, _voters_differ, "voters_differ", "not the configured", "match"),
     Case("replicas_are_safe", RESTART, _last_copy, "replicas_at_risk", "orders-0: 2", "approval"),
+    Case(
+        "certificates_are_valid", RESTART, _expired, "certificate_expired",
+        "listener CLIENT expired 2.0 days ago", "approval",
+    ),
     Case("others_are_well", RESTART, _others_sick, "others_sick", "not known healthy: 4", "health"),
     Case("others_are_well", RESTART, _small_group, "small_group", "2 members", "approval"),
     Case("not_latched", RESTART, _latched, "latched", "act-9 did not come back", "healthy"),
     Case("controller_last", RESTART, _controller_last, "controller_last", "first 3", "healing"),
+    Case(
+        "controller_last", RESTART, _zookeeper_controller_last, "controller_last", "first 3",
+        "healing",
+    ),
     Case("anti_flap", RESTART, _anti_flap, "anti_flap", "restarted for PROCESS_HUNG", "time"),
     Case("backoff_over", START, _backoff, "backoff", "left alone for 19 s", "time"),
     Case("within_budget", START, _budget, "node_budget", "1 of 1 acts", "time"),
     Case("attempts_left", START, _no_attempts, "out_of_rungs", "all attempts", "ack"),
     Case("still_true", START, _no_longer, "not_confirmed", "no longer so", "confirmation"),
     Case("still_true", START, _look_again, "look_again", "SERVICE", "fresh look"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.guard}-{case.reason}")

@@ -30,7 +30,8 @@ def start_order(q: Question) -> Verdict:
             if q.view.nodes[id_].config.is_keeper and not _holders_ahead(q, id_)
         )
         if waiting:
-            text = f"who keeps the metadata goes first: {', '.join(waiting)}"
+            kraft = q.view.view.cluster.mode is ClusterMode.KRAFT
+            text = f"{'voters' if kraft else 'members'} go first: {', '.join(waiting)}"
             return refuse("voters_first", text, lifted_by="their start")
     return _holder_first(q)
 
