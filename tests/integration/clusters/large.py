@@ -12,7 +12,7 @@ from tests.integration.clusters.kraft import (
     kafka_line,
     kraft_properties,
 )
-from tests.integration.clusters.secured import ADMIN, HEALER, allow
+from tests.integration.clusters.secured import ADMIN, HEALER, allow, give
 from tests.integration.clusters.servers import (
     CONTROLLER,
     Plan,
@@ -55,6 +55,7 @@ _RECORD: Final = b"x" * 65_536
 _RECORDS: Final = 128
 _FETCH_BYTES: Final = 65_536
 _CREATE_TIMEOUT_MS: Final = 120_000
+_FILL_LIMIT_S: Final = 60.0
 
 
 def large_cluster(directory: Path, program: Program) -> RealCluster:
@@ -81,13 +82,23 @@ def fill(cluster: RealCluster) -> None:
     rules = [allow(HEALER[0], right, on) for right in (see, configs) for on in everywhere]
     rules.append(allow(HEALER[0], configs, (ResourceType.TOPIC, VEILED), deny=True))
     with cluster.admin() as admin:
+        give(admin, rules)
         admin.create_topics(_wanted(), timeout_ms=_CREATE_TIMEOUT_MS, wait_for_metadata=False)
-        admin.create_acls(rules)
         admin.wait_for_topics([*TOPICS, MOVING])
+    # A broker that is still making replicas would learn of the throttle and of the move at once,
+    # and move first.
+    cluster.wait_whole(timeout_s=_FILL_LIMIT_S)
+    with cluster.admin() as admin:
         _throttle(admin)
     _write(cluster)
     with cluster.admin() as admin:
         admin.alter_partition_reassignments({_moving_partition(): [3, 4]})
+    cluster.wait_until(lambda: _is_moving(cluster), "the move has begun", timeout_s=_FILL_LIMIT_S)
+
+
+def _is_moving(cluster: RealCluster) -> bool:
+    (moved,) = [one for one in cluster.ask("1").partitions if one.topic == MOVING]
+    return moved.replicas == {1, 2, 3, 4} and not moved.is_whole
 
 
 def _wanted() -> dict[str, dict[str, Any]]:

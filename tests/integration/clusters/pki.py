@@ -128,6 +128,11 @@ class Pki:
         return self.folder / "healer.pem"
 
     @property
+    def stranger(self) -> Path:
+        """A good client certificate of somebody without rights, CN=stranger."""
+        return self.folder / "stranger.pem"
+
+    @property
     def locked_key(self) -> Path:
         """The healer's key, encrypted with `KEY_PASSWORD`."""
         return self.folder / "healer-locked.key"
@@ -159,6 +164,12 @@ class Pki:
             made.load_cert_chain(identity)
         return made
 
+    def server_context(self) -> ssl.SSLContext:
+        """Return the context of a server that shows the brokers' certificate."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(self.broker)
+        return made
+
 
 def make_pki(folder: Path) -> Pki:
     """Make all files in `folder`, private keys readable by the owner only."""
@@ -172,6 +183,7 @@ def make_pki(folder: Path) -> Pki:
         pki.broker: broker.pem(),
         pki.keystore: broker.pkcs12(KEY_PASSWORD),
         pki.healer: healer.pem(),
+        pki.stranger: ours.issue("stranger").pem(),
         pki.locked_key: healer.key_pem(KEY_PASSWORD),
         pki.expired: ours.issue("healer", days=(-30, -1)).pem(),
         pki.future: ours.issue("healer", days=(1, 30)).pem(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -57,10 +57,32 @@ _OAUTH: Final = f"{_SASL}.oauthbearer"
 
 @dataclass(frozen=True, slots=True)
 class Wrongs:
-    """What is wrong on node 3: further or other properties, and the JMX password file's mode."""
+    """What is wrong on node 3. The keystores are names of files of `Pki`; "": the right ones.
+
+    `password_mode`: of the JMX password file.
+    """
 
     properties: Mapping[str, str] = field(default_factory=dict)
+    keystore: str = ""
+    controller_keystore: str = ""
     password_mode: int = 0o600
+
+    def changes(self, pki: Pki) -> dict[str, str]:
+        """Return the properties that differ."""
+        changed = dict(self.properties)
+        if self.keystore:
+            changed["ssl.keystore.location"] = str(getattr(pki, self.keystore))
+        if self.controller_keystore:
+            name = "listener.name.controller.ssl.keystore.location"
+            changed[name] = str(getattr(pki, self.controller_keystore))
+        return changed
+
+
+def inter_broker_login(user: tuple[str, str]) -> dict[str, str]:
+    """Return the properties with which a broker logs in to the others."""
+    module = f"{_SASL}.scram.ScramLoginModule"
+    line = f'{module} required username="{user[0]}" password="{user[1]}";'
+    return {f"listener.name.scram.scram-sha-{bits}.sasl.jaas.config": line for bits in (256, 512)}
 
 
 class SecuredCluster(RealCluster):
@@ -89,8 +111,9 @@ class SecuredCluster(RealCluster):
         see, configs = ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS
         rights = [(HEALER[0], see), (HEALER[0], configs), (READER[0], see)]
         with self.admin("SCRAM") as admin:
-            admin.create_acls(
-                [allow(user, right, on) for user, right in rights for on in (cluster, topics)]
+            give(
+                admin,
+                [allow(user, right, on) for user, right in rights for on in (cluster, topics)],
             )
 
 
@@ -100,6 +123,12 @@ def allow(user: str, operation: Any, on: tuple[Any, str], *, deny: bool = False)
 
     permission = ACLPermissionType.DENY if deny else ACLPermissionType.ALLOW
     return ACL(f"User:{user}", "*", operation, permission, ResourcePattern(*on))
+
+
+def give(admin: Any, rules: Sequence[Any]) -> None:
+    """Create access rules, all of them: the client only returns what was refused."""
+    refused = admin.create_acls(list(rules))["failed"]
+    assert not refused, refused
 
 
 def secured_cluster(
@@ -123,7 +152,7 @@ def secured_cluster(
     for id_, server in servers.items():
         wrong = wrongs if wrongs is not None and id_ == "3" else Wrongs()
         properties = kraft_properties(server, servers, PROTOCOLS) | _guarded(pki, keys)
-        write_settings(server.properties_file, {**properties, **wrong.properties})
+        write_settings(server.properties_file, properties | wrong.changes(pki))
         agent = _jmx_agent(server.folder, pki, wrong.password_mode)
         lines[id_] = kafka_line(program, server, agent=agent, flags=oauth)
     scram = [
@@ -139,13 +168,11 @@ def secured_cluster(
 
 
 def _guarded(pki: Pki, keys: Path) -> dict[str, str]:
-    scram = f'{_SASL}.scram.ScramLoginModule required username="{ADMIN[0]}" password="{ADMIN[1]}";'
     plain = f'{_SASL}.plain.PlainLoginModule required user_{HEALER[0]}="{HEALER[1]}";'
     properties = {
         "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
         "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256",
-        "listener.name.scram.scram-sha-512.sasl.jaas.config": scram,
-        "listener.name.scram.scram-sha-256.sasl.jaas.config": scram,
+        **inter_broker_login(ADMIN),
         "listener.name.plain.sasl.enabled.mechanisms": "PLAIN",
         "listener.name.plain.plain.sasl.jaas.config": plain,
         "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",

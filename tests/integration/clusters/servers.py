@@ -168,7 +168,10 @@ class RealCluster(Supervised):
     def admin(self, listener: str | None = None, **login: Any) -> Iterator[Any]:
         """Open kafka-python's admin client, as the administrator unless `login` says otherwise."""
         name = listener or self._look_at
-        bootstrap = [f"{one.host}:{one.ports[name]}" for one in self.brokers if name in one.ports]
+        # Not those that are down: the client leaves a socket open for each that refuses.
+        running = [one for one in self.brokers if self.status(one.id)["pid"]]
+        asked = [one for one in running if name in one.ports]
+        bootstrap = [f"{one.host}:{one.ports[name]}" for one in asked]
         settings = login or self._login
         made = kafka_module().KafkaAdminClient(bootstrap_servers=bootstrap, **settings)
         try:
