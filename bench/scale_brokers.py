@@ -29,13 +29,9 @@ from tests.unit.wire.jmx_server import (
 
 from bench.scale_metadata import BigCluster, Replies
 from kafka_self_healing.wire.jmx.operations import GET_ATTRIBUTES
-from kafka_self_healing.wire.kafka import ApiVersions
 
 BACKLOG: Final = 50
 """Connections that wait to be accepted, as a real broker has it."""
-
-UNKNOWN_VERSION: Final = struct.pack(">hihhh", 35, 1, ApiVersions.api.key, 0, 4)
-"""ApiVersions v0, error 35, with its own range: what a 4.3.1 broker answers."""
 
 RUNNING: Final = 3
 _HEAD = struct.Struct(">hhi")
@@ -93,8 +89,6 @@ class Answering(asyncio.Protocol):
             key, version, number = _HEAD.unpack_from(data, _SIZE)
             data = data[end:]
             body = self._replies.get((key, version))
-            if body is None and key == ApiVersions.api.key:
-                body = UNKNOWN_VERSION
             if body is None:
                 print(f"no reply to API {key} v{version} is known", file=sys.stderr)
                 self._transport.close()
