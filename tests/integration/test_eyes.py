@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
+from kafka_self_healing.app import checks
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.demo.cluster import EmbeddedCluster
 from kafka_self_healing.model.access import CommandService
@@ -23,13 +25,7 @@ from kafka_self_healing.model.evidence import (
 )
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.monitoring import (
-    JMXMonitoringPlugin,
-    KafkaMonitoringPlugin,
-    MonitoringService,
-    ServiceMonitoringPlugin,
-    SocketMonitoringPlugin,
-)
+from kafka_self_healing.monitoring import MonitoringService
 
 pytestmark = pytest.mark.cluster
 
@@ -93,13 +89,7 @@ class Seen:
 async def open_eyes(cluster: EmbeddedCluster) -> AsyncIterator[Seen]:
     """Run the ordinary eyes on the cluster."""
     seen, clock = Seen(), SystemClock()
-    plugins = [
-        SocketMonitoringPlugin(),
-        KafkaMonitoringPlugin(),
-        JMXMonitoringPlugin(),
-        ServiceMonitoringPlugin(),
-    ]
-    service = MonitoringService(inventory(cluster), Policy(), plugins, clock, seen.hear)
+    service = MonitoringService(inventory(cluster), Policy(), checks(), clock, seen.hear)
     running = asyncio.create_task(service.run())
     try:
         yield seen
@@ -201,7 +191,10 @@ async def test_crash_is_seen_within_a_second(whole: EmbeddedCluster) -> None:
 
 
 async def test_hang_is_silent_and_stopped(whole: EmbeddedCluster) -> None:
-    """SIGSTOP: the protocol and the JVM time out three times, the process is in state T."""
+    """SIGSTOP: the protocol and the JVM time out three times, the process is in state T.
+
+    Meanwhile the others are looked at as ever: none of their facts grows old.
+    """
     async with open_eyes(whole) as seen:
         await healthy(seen)
         began = SystemClock().now().mono_s
@@ -214,7 +207,11 @@ async def test_hang_is_silent_and_stopped(whole: EmbeddedCluster) -> None:
         whole.fault(3, "CONT")
     assert listener is not None
     assert listener.outcome is Outcome.ANSWERED
-    print(f"\nhang: three silent looks after {took_s:.2f} s, drop seen after {dropped_s:.2f} s")
+    longest_s = max(_longest_s(seen, node, kind, began) for node in "12" for kind in OWN)
+    assert longest_s < 2 * Policy().interval_s
+    assert all(r.outcome is Outcome.ANSWERED for r in seen.results if r.subject in {"1", "2"})
+    print(f"\nhang: three silent looks after {took_s:.2f} s, drop seen after {dropped_s:.2f} s,")
+    print(f"the others' verdicts at most {longest_s:.2f} s apart")
 
 
 def _leader(result: CheckResult) -> str | None:
@@ -237,6 +234,12 @@ def _silent(seen: Seen, node: str) -> int:
             break
         count += 1
     return count
+
+
+def _longest_s(seen: Seen, node: str, kind: Kind, since: float) -> float:
+    """Return the longest time between two verdicts on one kind of a node."""
+    ended = [r.ended for r in seen.results if (r.kind, r.subject) == (kind, node)]
+    return max(after - before for before, after in pairwise(ended) if after >= since)
 
 
 def _state(seen: Seen, node: str) -> str | None:
