@@ -98,7 +98,7 @@ async def shown(target: NodeConfig) -> ListenerCertificate:
 @pytest.mark.parametrize("newest", [OLD, NEW])
 async def test_good_certificate(
     root: Signer, ca: Path, tmp_path: Path, newest: ssl.TLSVersion
-) -> None:  # noqa: E501
+) -> None:
     """A certificate that clients accept has no problem, and its days are counted."""
     with tls_listener(issue(root, tmp_path / "node.pem"), newest=newest) as port:
         one = await shown(node(port, TlsConfig(ca_file=str(ca))))
