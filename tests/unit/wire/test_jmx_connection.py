@@ -139,7 +139,7 @@ async def test_a_put_off_reply_is_not_lost_at_the_end() -> None:
 @pytest.mark.parametrize(
     ("stream", "text"),
     [
-        (b"HTTP/1.1 400 Bad Request", "not an RMI endpoint"),
+        (b"HTTP/1.1 400 Bad Request", "is this the JMX port"),
         (GREETING + b"\x53", "unexpected message"),
         (GREETING + b"\x51\xac\xed\0\6", "stream header"),
         (GREETING + b"\x51\xac\xed\0\5\x77\x01\1", "head of a reply"),

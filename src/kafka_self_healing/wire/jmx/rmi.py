@@ -255,7 +255,8 @@ class RmiConnection(asyncio.Protocol):
                 "tls (or registry_tls) for its JMX"
             )
         if code != GREETING:
-            raise JmxProtocolError(f"not an RMI endpoint: its first byte is 0x{code.hex()}")
+            text = f"its first byte, 0x{code.hex()}, is not RMI's; is this the JMX port?"
+            raise JmxProtocolError(text)
         decoder.utf()  # our address as the server sees it, and our port
         decoder.take(4)
         self.greeted = True

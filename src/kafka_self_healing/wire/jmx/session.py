@@ -16,6 +16,7 @@ from kafka_self_healing.wire.jmx.errors import (
     JmxAuthenticationError,
     JmxConnectError,
     JmxError,
+    JmxProtocolError,
     JmxSessionGone,
     JmxTimeout,
     JmxTlsError,
@@ -209,7 +210,10 @@ class SessionKeeper:
         if reply.threw:
             logging_in = call.operation == NEW_CLIENT
             raise self._agent.refusal(endpoint, to_error(reply.value, logging_in=logging_in))
-        reference = read_stub(reply.value)
+        try:
+            reference = read_stub(reply.value)
+        except JmxProtocolError as error:
+            raise JmxProtocolError(f"{endpoint}: {error}; is this the JMX port?") from None
         if reference.needs_ack:
             connection.acknowledge(reply.uid)
         return reference

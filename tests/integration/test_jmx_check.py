@@ -1,0 +1,145 @@
+"""The JMX check at real nodes: the MBeans of Kafka 4 and 3.9 have the names that it asks for."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import fields
+from typing import cast
+
+import pytest
+from tests.integration.clusters.inventory import (
+    Reach,
+    kraft_inventory,
+    secured_inventory,
+    zookeeper_inventory,
+)
+from tests.integration.clusters.secured import SecuredCluster
+from tests.integration.clusters.servers import RealCluster
+from tests.integration.clusters.zookeeper import ZooKeeperCluster
+
+from kafka_self_healing.clock import SystemClock
+from kafka_self_healing.demo.cluster import EmbeddedCluster
+from kafka_self_healing.hosts import Host
+from kafka_self_healing.model.evidence import JvmFact, Kind
+from kafka_self_healing.model.node import Cluster, NodeConfig, Role
+from kafka_self_healing.monitoring import JMXMonitoringPlugin
+from kafka_self_healing.monitoring.context import LookContext
+from kafka_self_healing.wire.jmx import JmxClient
+
+pytestmark = pytest.mark.cluster
+
+LIMIT_S = 20.0
+MACHINE = {"open_files", "max_files", "heap"}
+SERVER = MACHINE | {"idle", "request_queue"}
+BROKER = SERVER | {"broker_state", "offline_log_dirs", "under_replicated"}
+CONTROLLER = {"active_controller", "offline_partitions"}
+RAFT = {"raft_state", "raft_leader", "metadata_errors", "applied_lag_ms"}
+
+
+async def look(plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig) -> JvmFact:
+    """Look at one node and return its fact."""
+    context = LookContext(
+        kind=Kind.JVM,
+        cluster=cluster,
+        timeout_s=LIMIT_S,
+        clock=SystemClock(),
+        logger=logging.getLogger("test"),
+        host=cast("Host", None),  # it is not asked
+        service=None,
+        on_hint=lambda why: None,
+    )
+    (result,) = await plugin.check(node, context)
+    assert isinstance(result.fact, JvmFact), result
+    return result.fact
+
+
+async def facts(cluster: Cluster) -> dict[str, JvmFact]:
+    """Look at every node twice; return the second facts, which were read by known shapes."""
+    plugin = JMXMonitoringPlugin()
+    nodes = [node for node in cluster.nodes.values() if node.jmx_port is not None]
+    first = {node.id: known(await look(plugin, cluster, node)) for node in nodes}
+    second = {node.id: await look(plugin, cluster, node) for node in nodes}
+    await plugin.close()
+    assert {id_: known(fact) for id_, fact in second.items()} == first
+    return second
+
+
+def known(fact: JvmFact) -> set[str]:
+    """Return the names of the fields that are not None."""
+    return {one.name for one in fields(fact) if getattr(fact, one.name) is not None}
+
+
+def is_sane(fact: JvmFact) -> bool:
+    """Return whether the numbers of a healthy node are such."""
+    assert fact.open_files is not None
+    assert fact.max_files is not None
+    assert fact.heap is not None
+    assert 0 < fact.open_files < fact.max_files
+    assert 0.0 < fact.heap <= 1.0
+    assert fact.idle is None or 0.3 < fact.idle < 2.0
+    assert fact.applied_lag_ms is None or 0 <= fact.applied_lag_ms < 60_000
+    assert not math.isnan(fact.heap)
+    return (fact.metadata_errors or 0, fact.offline_log_dirs or 0) == (0, 0)
+
+
+async def test_combined_nodes(cluster: EmbeddedCluster) -> None:
+    """Kafka 4, both roles in one process: every field that is not of ZooKeeper or of a start."""
+    roles = frozenset({Role.BROKER, Role.CONTROLLER})
+    nodes = {
+        str(node.id): NodeConfig(str(node.id), roles, host=node.host, jmx_port=node.jmx_port)
+        for node in cluster.nodes.values()
+    }
+    found = await facts(Cluster("embedded", nodes=nodes))
+    assert {id_: known(fact) for id_, fact in found.items()} == dict.fromkeys(
+        nodes, BROKER | CONTROLLER | RAFT
+    )
+    assert all(is_sane(fact) for fact in found.values())
+    assert [fact.broker_state for fact in found.values()] == [3, 3, 3]
+    assert sorted(fact.active_controller is True for fact in found.values()) == [False, False, True]
+    (leader,) = {fact.raft_leader for fact in found.values()}
+    assert leader is not None
+    assert found[leader].active_controller
+
+
+async def test_the_names_of_a_recovery_can_be_searched_for(cluster: EmbeddedCluster) -> None:
+    """A pattern within the name, as it is used for the gauges of a recovery, finds others here."""
+    node = cluster.nodes[1]
+    client = JmxClient(node.host, node.jmx_port, timeout_s=LIMIT_S)
+    found = await client.query("kafka.log:type=LogManager,name=Offline*Count,*")
+    assert found == ["kafka.log:type=LogManager,name=OfflineLogDirectoryCount"]
+    assert await client.query("kafka.log:type=LogManager,name=remaining*ToRecover,*") == []
+    await client.close()
+
+
+async def test_secured_nodes(secured_cluster: SecuredCluster) -> None:
+    """The same over TLS with a password."""
+    found = await facts(secured_inventory(secured_cluster))
+    assert {frozenset(known(fact)) for fact in found.values()} == {
+        frozenset(BROKER | CONTROLLER | RAFT)
+    }
+    assert all(is_sane(fact) for fact in found.values())
+
+
+@pytest.mark.heavy
+async def test_separate_nodes(separate_cluster: RealCluster) -> None:
+    """Brokers know nothing of partitions offline, controllers nothing of broker states."""
+    inventory = kraft_inventory(separate_cluster, Reach("PLAINTEXT"))
+    found = await facts(inventory)
+    for id_, fact in found.items():
+        is_broker = inventory.nodes[id_].is_broker
+        assert known(fact) == RAFT | (BROKER if is_broker else SERVER | CONTROLLER), id_
+        assert is_sane(fact)
+    assert sum(fact.active_controller is True for fact in found.values()) == 1
+
+
+@pytest.mark.heavy
+async def test_nodes_in_zookeeper_mode(zookeeper_cluster: ZooKeeperCluster) -> None:
+    """Kafka 3.9: no raft, a session instead, and one broker is the controller."""
+    found = await facts(zookeeper_inventory(zookeeper_cluster))
+    assert {frozenset(known(fact)) for fact in found.values()} == {
+        frozenset(BROKER | CONTROLLER | {"session"})
+    }
+    assert all(is_sane(fact) for fact in found.values())
+    assert {fact.session for fact in found.values()} == {"CONNECTED"}
+    assert sum(fact.active_controller is True for fact in found.values()) == 1
