@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.healing.scenes import Scene, zookeeper
 
+from kafka_self_healing.healing import explain
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Answer, Decision
 from kafka_self_healing.model.evidence import (
@@ -385,6 +386,46 @@ def test_a_member_without_its_myid_is_not_started() -> None:
     broken.run(30)
     assert broken.acted() == []
     assert "has no myid" in waits(broken, "203", "storage_missing").reasons[0].text
+
+
+@pytest.mark.parametrize(("same_device", "acts"), [(True, 1), (False, 0), (None, 0)])
+def test_a_transaction_log_of_its_own_needs_no_myid(same_device: bool | None, acts: int) -> None:
+    """One of a member's directories holds its identity; each must be on its device."""
+    broken = scene()
+
+    def lens(look: CheckResult) -> CheckResult:
+        if look.subject != "203" or not isinstance(look.fact, HostFact):
+            return look
+        (data,) = look.fact.data_dirs or ()
+        log = replace(data, path="/log", has_identity=False, same_device=same_device)
+        return replace(look, fact=replace(look.fact, data_dirs=(data, log)))
+
+    broken.lens = lens
+    broken.crash("203")
+    broken.run(15)
+    assert len(broken.acted()) == acts
+
+
+def test_explain_says_what_is_waited_for_and_until_when() -> None:
+    """Why is it not being started? The witnesses by name, the session, the seconds left."""
+    broken = scene()
+    broken.crash("2")
+    broken.run(10)
+    assert broken.step is not None
+    said = explain.explain(broken.step, broken.policy, "2", broken.now)
+    (reason,) = [r for r in said["reasons"] if r["reason"] == "still_registered"]
+    assert reason["until"] - broken.now.mono_s == pytest.approx(13)
+    assert "1, 3 still list it, 9 s after its end" in said["sentence"]
+    assert "it ends in 13 s at the latest" in said["sentence"]
+    state = explain.status(broken.step, broken.policy, broken.now)
+    assert (state["quorum"], state["leader"]) == ("led", "201")
+    rows = {row["node"]: row for row in explain.nodes(broken.step, broken.now)["nodes"]}
+    assert (rows["201"]["leads"], rows["202"]["leads"], rows["1"]["leads"]) == (True, False, True)
+    assert (rows["202"]["serves"], rows["1"]["serves"]) == (True, None)
+    assert any(
+        "PROTOCOL: answered, follower" in line
+        for line in explain.explain(broken.step, broken.policy, "202", broken.now)["looks"]
+    )
 
 
 def test_a_broker_that_found_no_ensemble_has_used_no_attempt() -> None:

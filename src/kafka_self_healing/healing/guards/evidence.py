@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from kafka_self_healing.healing.assessment import fresh_bound_s
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.view import EXTRA_LISTENERS
@@ -9,6 +12,7 @@ from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.evidence import (
     CertificateFact,
     CheckResult,
+    DataDirFact,
     HostFact,
     Kind,
     ListenerCertificate,
@@ -173,11 +177,10 @@ def data_dirs_present(q: Question) -> Verdict:
     if track is None or q.now - track.result.ended > q.policy.fresh_cap_s or dirs is None:
         return refuse("data_dirs_unreadable", "its data directories cannot be read",
                       lifted_by=approval)  # fmt: skip
-    identity = "myid" if q.node.config.is_member else "meta.properties"
-    for directory in dirs:
+    for directory in _identified(q, dirs):
         what = {
             "is not on the device last seen": directory.same_device,
-            f"has no {identity}": directory.has_identity,
+            f"has no {_identity_of(q)}": directory.has_identity,
             "cannot be read": directory.readable,
         }
         for words, good in what.items():
@@ -190,6 +193,17 @@ def data_dirs_present(q: Question) -> Verdict:
             text = f"the disk of {disk.path} is full: {disk.usable} bytes left"
             return refuse("disk_full", text, lifted_by="free space, or approval")
     return PASSES
+
+
+def _identity_of(q: Question) -> str:
+    return "myid" if q.node.config.is_member else "meta.properties"
+
+
+def _identified(q: Question, dirs: Sequence[DataDirFact]) -> Sequence[DataDirFact]:
+    """A member's transaction log may have a directory of its own: one of them holds the myid."""
+    if q.node.config.is_member and any(directory.has_identity for directory in dirs):
+        return [replace(directory, has_identity=True) for directory in dirs]
+    return dirs
 
 
 def certificates_are_valid(q: Question) -> Verdict:
