@@ -46,3 +46,21 @@ async def tcp_socket(address: str, port: int) -> socket.socket:
         made.close()
         raise
     return made
+
+
+async def socket_to(host: str, port: int, *, timeout_s: float) -> socket.socket:
+    """Connect to the first address of `host` that accepts; each has its share of `timeout_s`.
+
+    Raises OSError: a refusal rather than anything else, since it says that the host is up;
+    TimeoutError when the last one did not answer. The caller closes the socket.
+    """
+    addresses = await addresses_of(host, port)
+    failed: list[OSError] = []
+    for address in addresses:
+        try:
+            async with asyncio.timeout(timeout_s / len(addresses)):
+                return await tcp_socket(address, port)
+        except OSError as wrong:  # a TimeoutError is one
+            failed.append(wrong)
+    refused = (one for one in failed if isinstance(one, ConnectionRefusedError))
+    raise next(refused, failed[-1])

@@ -27,7 +27,7 @@ from kafka_self_healing.monitoring.access import Access
 from kafka_self_healing.monitoring.checks.handshake import Handshake, shake_hands
 from kafka_self_healing.monitoring.checks.look import look
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin
-from kafka_self_healing.wire.names import addresses_of, tcp_socket
+from kafka_self_healing.wire.names import socket_to
 from kafka_self_healing.wire.tls import TlsFileError, is_from_peer, load, tls_reason
 
 INTERVAL_S: Final = 3600.0
@@ -116,11 +116,13 @@ class CertificateMonitoringPlugin(MonitoringPlugin):
         """Return what `listener` serves. The first handshake says whether we would accept it."""
         try:
             async with asyncio.timeout(limit_s):
-                first = await self._shake(listener, listener.tls)
+                first = await self._shake(listener, listener.tls, limit_s)
                 refused = isinstance(first.error, ssl.SSLCertVerificationError)
                 der = first.certificate
                 if refused and der is None:
-                    trusting = await self._shake(listener, replace(listener.tls, verify=False))
+                    trusting = await self._shake(
+                        listener, replace(listener.tls, verify=False), limit_s
+                    )
                     der = trusting.certificate
         except TimeoutError:
             said = f"no TLS handshake within {limit_s:g} s; the process may hang"
@@ -140,20 +142,12 @@ class CertificateMonitoringPlugin(MonitoringPlugin):
         assert first.error is not None, "a handshake that succeeds shows a certificate"
         return _unread(listener, _tls_outcome(first.error), tls_reason(first.error))
 
-    async def _shake(self, listener: _Listener, tls: TlsConfig) -> Handshake:
+    async def _shake(self, listener: _Listener, tls: TlsConfig, limit_s: float) -> Handshake:
         """Connect and shake hands once. Raises OSError when there is no connection."""
         make = self._access.tls_context(tls)
         assert make is not None
         context = await load(make)
-        plain = None
-        for address in await addresses_of(listener.host, listener.port):
-            try:
-                plain = await tcp_socket(address, listener.port)
-                break
-            except OSError as wrong:
-                failed = wrong
-        if plain is None:
-            raise failed
+        plain = await socket_to(listener.host, listener.port, timeout_s=limit_s)
         reader, writer = await asyncio.open_connection(sock=plain)
         try:
             return await shake_hands(reader, writer, context, tls.server_name or listener.host)

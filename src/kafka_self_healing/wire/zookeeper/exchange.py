@@ -7,7 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-from kafka_self_healing.wire.names import addresses_of, tcp_socket
+from kafka_self_healing.wire.names import socket_to
 from kafka_self_healing.wire.tls import TlsContext, load, tls_reason, wants_tls
 from kafka_self_healing.wire.zookeeper.errors import (
     ZooKeeperClosedError,
@@ -63,9 +63,7 @@ async def exchange(
     progress = _Progress()
     try:
         async with asyncio.timeout(timeout_s):
-            return await _exchange(
-                endpoint, request, timeout_s / 2 if nudge else None, nudge, progress
-            )
+            return await _exchange(endpoint, request, timeout_s, nudge, progress)
     except TimeoutError:
         raise ZooKeeperTimedOutError(
             f"{endpoint.where}: {_silence(progress, tls=endpoint.tls is not None)} within "
@@ -84,10 +82,10 @@ def _silence(progress: _Progress, *, tls: bool) -> str:
 
 
 async def _exchange(
-    endpoint: Endpoint, request: bytes, nudge_s: float | None, nudge: bytes, progress: _Progress
+    endpoint: Endpoint, request: bytes, timeout_s: float, nudge: bytes, progress: _Progress
 ) -> bytes:
     tls = endpoint.tls is not None
-    reader, writer = await _open(endpoint)
+    reader, writer = await _open(endpoint, timeout_s)
     progress.connected = True
     progress.data = data = bytearray()
     nudging: asyncio.TimerHandle | None = None
@@ -99,8 +97,8 @@ async def _exchange(
 
     try:
         writer.write(request)
-        if nudge_s is not None:
-            nudging = asyncio.get_running_loop().call_later(nudge_s, send_nudge)
+        if nudge:
+            nudging = asyncio.get_running_loop().call_later(timeout_s / 2, send_nudge)
         while chunk := await _read(reader, data):
             data += chunk
             if len(data) > MAX_ANSWER_BYTES:
@@ -120,11 +118,12 @@ async def _exchange(
     return bytes(data)
 
 
-async def _open(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the first address that accepts. Each is tried for as long as the rest takes."""
+async def _open(
+    endpoint: Endpoint, timeout_s: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     context = await _context(endpoint.tls)
     name = (endpoint.server_name or endpoint.host) if context else None
-    plain = await _connected(endpoint)
+    plain = await _connected(endpoint, timeout_s)
     try:
         return await asyncio.open_connection(sock=plain, ssl=context, server_hostname=name)
     except BaseException as wrong:
@@ -145,19 +144,11 @@ async def _context(tls: TlsContext | None) -> ssl.SSLContext | None:
         raise ZooKeeperSetupError(f"not asked: {tls_reason(wrong)}") from None
 
 
-async def _connected(endpoint: Endpoint) -> socket.socket:
-    # One by one and not by asyncio's own loop over addresses: that one hides the errors of several
-    # addresses in a text, and whether a port is refused must not be guessed from a text.
-    errors: list[ZooKeeperError] = []
+async def _connected(endpoint: Endpoint, timeout_s: float) -> socket.socket:
     try:
-        for address in await addresses_of(endpoint.host, endpoint.port):
-            try:
-                return await tcp_socket(address, endpoint.port)
-            except OSError as wrong:
-                errors.append(connect_error(wrong))
-    except OSError as wrong:  # the name
+        return await socket_to(endpoint.host, endpoint.port, timeout_s=timeout_s)
+    except OSError as wrong:
         raise connect_error(wrong) from None
-    raise next((error for error in errors if error.outcome == "refused"), errors[-1])
 
 
 async def _read(reader: asyncio.StreamReader, data: bytearray) -> bytes:
