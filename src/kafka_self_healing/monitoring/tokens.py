@@ -140,7 +140,7 @@ class TokenProvider:
             quote_plus(endpoint.client_id), quote_plus(endpoint.client_secret.reveal())
         )
         try:
-            verify = True if self._tls is None else await load(self._tls)
+            verify = True if self._tls is None else await load(self._tls, address.hostname or "")
             limit = httpx2.Timeout(ASK_LIMIT_S)
             async with (
                 httpx2.AsyncClient(verify=verify, trust_env=False, timeout=limit) as client,

@@ -100,12 +100,21 @@ class TlsFiles:
         return bool(stamps) and utc_seconds() - max(stamps) <= EXCHANGE_S
 
 
-async def load(tls: TlsContext) -> ssl.SSLContext:
+async def load(tls: TlsContext, name: str | None = None) -> ssl.SSLContext:
     """Call `tls` in a thread, so that a slow disk does not hold up the event loop.
 
-    Raises what `tls` raises.
+    `name`: what the peer's certificate is to bear. Raises TlsFileError for a name that none can
+    bear (asyncio would never come back from it), and what `tls` raises.
     """
-    return await asyncio.get_running_loop().run_in_executor(_READERS, tls)
+    context = await asyncio.get_running_loop().run_in_executor(_READERS, tls)
+    try:
+        if name is not None:
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (ValueError, TypeError) as exc:  # TypeError: a NUL in it
+        raise TlsFileError(
+            f"no certificate bears the name {name!r}: {exc}; set tls.server_name"
+        ) from None
+    return context
 
 
 def _stamp(path: str, option: str) -> tuple[int, int, int]:

@@ -243,11 +243,19 @@ async def test_loading_does_not_hold_up_the_loop(pki: Pki) -> None:
         assert go_on.wait(10)
         return files()
 
-    loading = asyncio.create_task(tls.load(slow))
+    loading = asyncio.create_task(tls.load(slow, HOST))
     while not begun.is_set():
         await asyncio.sleep(0)
     go_on.set()
     assert await loading is files()
+
+
+@pytest.mark.parametrize("name", ["", ".dot", "a" * 64 + ".test", "nul\0.test"])
+async def test_a_name_that_no_certificate_bears_is_told(pki: Pki, name: str) -> None:
+    """A name on which TLS cannot even begin is an error of the setting, not an endless wait."""
+    files = TlsFiles(TlsSettings(ca_file=str(pki.ca)))
+    with pytest.raises(TlsFileError, match=r"no certificate bears the name .*tls\.server_name"):
+        await tls.load(files, name)
 
 
 ALERTS = {

@@ -56,17 +56,17 @@ class SocketMonitoringPlugin(MonitoringPlugin):
             opened.close()
 
     async def _greet(self, opened: socket.socket, tls: TlsConfig, host: str, where: str) -> None:
-        files = self._access.tls_context(tls)
+        files, name = self._access.tls_context(tls), tls.server_name or host
         assert files is not None
         transport: asyncio.BaseTransport | None = None
         try:
-            context = await load(files)
+            context = await load(files, name)
             # The rest of the look's time is the limit of the handshake.
             transport, _ = await asyncio.get_running_loop().create_connection(
                 asyncio.Protocol,
                 sock=opened,
                 ssl=context,
-                server_hostname=tls.server_name or host,
+                server_hostname=name,
             )
         except TlsFileError as wrong:
             raise CheckError(Outcome.PROTOCOL, f"{where}: not asked: {wrong}") from None

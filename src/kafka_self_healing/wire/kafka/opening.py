@@ -116,7 +116,7 @@ class _Opening:
         if tls is not None:
             self.waits_for = _FILES
             try:
-                self._context = await load(tls)
+                self._context = await load(tls, self._name)
             except OSError as exc:
                 raise KafkaSetupError(f"not asked: {tls_reason(exc)}") from None
         self.waits_for = ""
