@@ -44,7 +44,7 @@ from kafka_self_healing.monitoring.context import LookContext
 from kafka_self_healing.secret import Secret
 
 COMBINED = frozenset({Role.BROKER, Role.CONTROLLER})
-CONFIGS, MOVES, CLUSTER, PAGES = 32, 46, 60, 75
+CONFIGS, MOVES, PAGES = 32, 46, 75
 LIMIT_S = 5.0
 NO_WAIT = dt.timedelta()
 SOON_S = 0.3
@@ -273,33 +273,14 @@ async def test_a_user_without_rights_is_blind(guarded: FakeKafka, pki: Pki) -> N
 
 
 async def test_a_right_that_is_missing_is_named(guarded: FakeKafka, pki: Pki) -> None:
-    """A broker that does not let us describe the cluster: `authorisation`, with the right."""
-    listener = guarded.listeners["OPEN"]
-    with FakeKafka(
-        {"OPEN": replace(listener, apis={**BROKER_APIS, CLUSTER: (0, 0)})}, {}, {}
-    ).running() as plain:
-        plain.more = {CLUSTER: lambda user: b"\0" + described(31)}
-        port = plain.ports["OPEN"]
-        node = NodeConfig("1", frozenset({Role.BROKER}), host=HOST, kafka_port=port)
-        async with eyes() as plugin:
-            seen = await see(plugin, node, Kind.PEERS)
+    """A controller that does not let us describe the quorum: `authorisation`, with the right."""
+    access = ListenerAccess(TlsConfig(ca_file=str(pki.ca)), by_scram(STRANGER))
+    port = guarded.ports["SCRAM"]
+    node = node_of(guarded, pki, controller_port=port, controller=access)
+    async with eyes() as plugin:
+        seen = await see(plugin, node, Kind.QUORUM)
     assert seen.outcome is Outcome.AUTHORISATION
     assert "grant our user DESCRIBE" in seen.error
-
-
-def described(error: int) -> bytes:
-    """DescribeCluster with an error."""
-    return written(
-        CLUSTER,
-        0,
-        throttle_time=NO_WAIT,
-        error_code=ErrorCode(error),
-        error_message=None,
-        cluster_id="",
-        controller_id=-1,
-        brokers=(),
-        cluster_authorized_operations=0,
-    )
 
 
 async def test_a_wrong_login_is_told_and_not_repeated(guarded: FakeKafka, pki: Pki) -> None:
