@@ -21,7 +21,7 @@ from tests.contracts.service_manager import ROWS, Row
 from tests.unit.recovery.hands import Hands, pool, request
 
 from kafka_self_healing.clock import SystemClock
-from kafka_self_healing.hosts import DockerServiceManager, HostPool
+from kafka_self_healing.hosts import DockerServiceManager, HostPool, Question
 from kafka_self_healing.model.access import DockerService, LogSource
 from kafka_self_healing.model.evidence import ServiceFact
 from kafka_self_healing.model.node import NodeConfig, Role
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.heavy
 
 LIMIT_S = 30.0
 NEEDED = ("dockerd", "docker", "ip", "nsenter", "busybox")
-SERVES = "trap 'exit 143' TERM; while :; do sleep 1 & wait $!; done"
+SERVES = "trap 'exit 143' TERM; echo ready; while :; do sleep 1 & wait $!; done"
 STUBBORN = "trap '' TERM; while :; do sleep 1; done"
 
 
@@ -61,6 +61,19 @@ class Docker:
         mount = ("-v", f"{self.volume}:/var/lib/kafka")
         name = ("create", "--name", "kafka1", "--network", "none")
         self(*name, *mount, *options, "tiny", "/bin/sh", "-c", body)
+
+    def start(self, times: int) -> None:
+        """Start it and wait until it has set its trap: the init of a container ignores others."""
+        self("start", "kafka1")
+        self.await_begin(times)
+
+    def await_begin(self, times: int) -> None:
+        """Wait until it has begun so many times."""
+        for _ in range(100):
+            if self("logs", "kafka1").count("ready") == times:
+                return
+            subprocess.run(("sleep", "0.1"), check=True)
+        raise AssertionError("the container does not begin")
 
     def kill_from_outside(self, signal: str) -> None:
         """End the container's process without asking docker."""
@@ -161,16 +174,14 @@ async def test_a_crash_and_a_stop_are_told_apart(docker: Docker, node: NodeConfi
     """By the daemon's events, whatever the exit code, from the first look on."""
     hosts = pool(node)
     docker.create()
-    docker("start", "kafka1")
+    docker.start(1)
     running = await status(hosts)
     docker.kill_from_outside("KILL")
     crashed = await until(hosts, "failed")
-    docker("start", "kafka1")
+    docker.start(2)
     docker.kill_from_outside("TERM")
-    await until(hosts, "active")
     stray = await until(hosts, "failed")
-    docker("start", "kafka1")
-    await until(hosts, "active")
+    docker.start(3)
     docker("stop", "kafka1")
     stopped = await status(hosts)
     assert (running.active, running.process_state, running.stop_requested) == ("active", "S", False)
@@ -225,15 +236,19 @@ async def test_a_restart_puts_another_process_there(
 async def test_a_start_of_what_is_down(docker: Docker, node: NodeConfig) -> None:
     """A crashed container is started; the log of its last run can be read."""
     hosts = pool(node)
-    docker.create(f"echo begun; {SERVES}")
-    docker("start", "kafka1")
+    docker.create()
+    docker.start(1)
     docker.kill_from_outside("KILL")
     before = await until(hosts, "failed")
     wanted = request(limit_s=LIMIT_S, pid_before=0, invocation_before=before.invocation)
     result = await Hands(hosts=hosts).engine.execute(wanted, node)
     assert result.outcome is ActOutcome.DONE, result.message
     assert (await status(hosts)).active == "active"
-    assert docker("logs", "kafka1").splitlines() == ["begun", "begun"]
+    docker.await_begin(2)
+    log = hosts.service("1").log(10)  # type: ignore[union-attr]
+    assert log is not None
+    seen = await hosts.host("1").look(Question(commands=(log,)), timeout_s=LIMIT_S)
+    assert seen.commands["log"].stdout == "ready\n"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)

@@ -42,6 +42,7 @@ _ACTS: Final = {
 }
 _KINDS: Final = (".service", ".scope", ".target")
 _ALIVE: Final = ("ActiveState=active", "ActiveState=activating", "ActiveState=reloading")
+_LOADED: Final = frozenset({"loaded", "masked"})
 _CODES: Final = {"1": "exited", "2": "killed", "3": "dumped"}
 _BY_SIGNAL: Final = frozenset({"killed", "dumped"})
 _STEP: Final = re.compile(r"(\d+(?:\.\d+)?)(y|month|w|d|h|min|s|ms|us)")
@@ -154,7 +155,8 @@ def _fact(keys: dict[str, str], stop_requested: bool | None) -> ServiceFact:
     load, job = keys.get("LoadState", ""), keys.get("Job", "")
     code = _CODES.get(keys.get("ExecMainCode", ""))
     status = _number(keys, "ExecMainStatus")
-    result = keys.get("Result") or None
+    # Of a unit that is not there systemd says "success", as of one that was never started.
+    result = keys.get("Result") or None if load in _LOADED else None
     return ServiceFact(
         active=keys["ActiveState"] or None,
         sub=keys.get("SubState") or None,

@@ -98,8 +98,10 @@ async def test_a_unit_that_systemd_starts_again_itself(bin_: Path) -> None:
 
 @pytest.mark.parametrize(("name", "word"), [("not_found", "not-found"), ("masked", "masked")])
 async def test_a_unit_that_is_not_there_or_masked(name: str, word: str, bin_: Path) -> None:
-    """Both are words of `unit_file`."""
-    assert (await status(bin_, SYSTEMD[name])).unit_file == word
+    """Both are words of `unit_file`; of what is not there nothing is said to have succeeded."""
+    fact = await status(bin_, SYSTEMD[name])
+    assert fact.unit_file == word
+    assert fact.result == (None if name == "not_found" else "success")
 
 
 async def test_a_killed_kernel_victim_and_a_host_that_goes_down(bin_: Path) -> None:
