@@ -54,8 +54,11 @@ class Child:
         return self._process.wait()
 
     async def kill(self) -> int | None:
-        """Kill the whole group; return how the child ended. None: it does not die (state D)."""
-        with contextlib.suppress(ProcessLookupError):
+        """Kill the whole group; return how the child ended. None: it does not die.
+
+        It waits for a disk (state D), or it has become another user (sudo) whom we may not kill.
+        """
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         try:
             async with asyncio.timeout(_REAP_S):

@@ -36,7 +36,8 @@ class CommandOutcome(StrEnum):
     TIMED_OUT = "timed_out"
     """The time limit passed and its process group was killed."""
     UNKNOWN = "unknown"
-    """Given, but its end was not seen: left running at its limit, or the connection was cut."""
+    """Given, but its end was not seen: left running at its limit (also because it could not be
+    killed), or the connection was cut."""
     NOT_STARTED = "not_started"
     """The program does not exist, may not be run, or could not be given; nothing happened."""
 
@@ -133,8 +134,8 @@ async def _await_end(
         if abandon:
             child.abandon()
             return CommandOutcome.UNKNOWN, None
-        await child.kill()
-        return CommandOutcome.TIMED_OUT, None
+        dead = await child.kill() is not None
+        return CommandOutcome.TIMED_OUT if dead else CommandOutcome.UNKNOWN, None
     except asyncio.CancelledError:
         if abandon:
             child.abandon()

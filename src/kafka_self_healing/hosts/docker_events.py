@@ -22,7 +22,10 @@ _ID_LENGTH: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container as `docker inspect` shows it. `mounts`: (in the container, on the host)."""
+    """One container as `docker inspect` shows it. `mounts`: (in the container, on the host).
+
+    `fleeting`: docker removes it when it ends.
+    """
 
     id: str
     status: str
@@ -36,6 +39,7 @@ class Container:
     policy: str
     stop_signal: int
     mounts: tuple[tuple[str, str], ...]
+    fleeting: bool = False
 
     @classmethod
     def read(cls, text: str) -> Container:
@@ -61,6 +65,7 @@ class Container:
             policy=keys.get("RestartPolicy", ""),
             stop_signal=_signal(keys.get("StopSignal", "")),
             mounts=tuple(mounts),
+            fleeting=keys.get("AutoRemove") == "true",
         )
 
     @property
@@ -144,7 +149,7 @@ def stop_under_way(
 
 def _is_stop(event: DockerEvent, container: Container) -> bool:
     """`docker kill` counts too: docker itself then takes it for stopped by hand."""
-    deadly = {container.stop_signal, int(signals.SIGKILL)}
+    deadly = {container.stop_signal, signals.SIGKILL, signals.SIGTERM, signals.SIGINT}
     return event.action == "stop" or (event.action == "kill" and event.signal in deadly)
 
 

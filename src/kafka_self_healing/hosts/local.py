@@ -119,7 +119,7 @@ class LocalHost:
             result = await self.run(asked.argv, timeout_s=left_s)
             results[asked.name] = result
             first = first or result.stdout
-            if result.outcome is CommandOutcome.TIMED_OUT:
+            if result.outcome in {CommandOutcome.TIMED_OUT, CommandOutcome.UNKNOWN}:
                 break
         return results
 

@@ -105,7 +105,10 @@ directory() { # NUMBER DIRECTORY: its device, its identity file read from the di
   say "dir $1 device $d"
   e=$(ls -a "$2" 2>&1 >/dev/null) || { say "dir $1 fault" $e; return; }
   for f in meta.properties myid; do
-    [ -e "$2/$f" ] || continue
+    e=$(stat -L -c %d "$2/$f" 2>&1) || case $e in
+      *"o such file"*) continue ;;
+      *) say "dir $1 fault" $e; d=; break ;;
+    esac
     say "dir $1 identity"
     # An answer out of the page cache would hide that the disk is gone; not all can read around it.
     e=$(fetch "$2/$f" iflag=direct) && break

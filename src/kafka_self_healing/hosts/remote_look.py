@@ -144,11 +144,15 @@ def read_answer(data: bytes, nonce: str) -> Answer:
 
 
 def read_hanging(answer: Answer, before: Hanging) -> Hanging:
-    """Return the parts that did not come back: of this look, and of earlier ones (`before`)."""
-    hanging = {key: before[key] for key in answer.all("busy") if key in before}
+    """Return the parts that did not come back: of this look, and of earlier ones (`before`).
+
+    What this look did not ask for hangs as before.
+    """
+    begun = [line.split() for line in answer.all("part")]
+    anew = {words_said[0] for words_said in begun if words_said}
+    hanging = {key: process for key, process in before.items() if key not in anew}
     done = set(answer.all("done"))
-    for line in answer.all("part"):
-        words_said = line.split()
+    for words_said in begun:
         if len(words_said) == 3 and words_said[0] not in done and words_said[1].isdecimal():
             hanging[words_said[0]] = (words_said[1], words_said[2])
     return hanging

@@ -36,14 +36,15 @@ alone() { # COMMAND...: in a session of its own, if this host has the means
   exec "$@"
 }
 
-run() { # SECONDS COMMAND...: killed with its group at the limit
+run() { # SECONDS COMMAND...: killed with its group at the limit; one that we may not kill is left
   timer=
   seconds=$1
   shift
   found "$1" || over missing
   alone "$@" </dev/null &
   p=$!
-  trap 'kill -s KILL -- "-$p" 2>/dev/null || kill -s KILL "$p" 2>/dev/null; over limit' ALRM
+  trap 'kill -s KILL -- "-$p" 2>/dev/null || kill -s KILL "$p" 2>/dev/null || over left
+over limit' ALRM
   alarm "$seconds"
   wait "$p"
   over "$?"
@@ -54,7 +55,8 @@ leave() { # SECONDS COMMAND...: left running at the limit; it writes where nobod
   seconds=$1
   shift
   found "$1" || over missing
-  if d=$(umask 077 && mktemp -d 2>/dev/null) && : >"$d/o" && : >"$d/e"; then
+  # Not `:`, with which a shell would end where the file cannot be made.
+  if d=$(umask 077 && mktemp -d 2>/dev/null) && true >"$d/o" && true >"$d/e"; then
     exec 3>"$d/o" 4<"$d/o" 5>"$d/e" 6<"$d/e"
     rm -rf "$d"
   else

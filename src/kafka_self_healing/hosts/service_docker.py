@@ -6,6 +6,7 @@ The daemon's events tell whether a stop was asked for: `docker stop` and `docker
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -46,6 +47,7 @@ INSPECT_FORMAT: Final = "\n".join(
         "RestartCount={{.RestartCount}}",
         "RestartPolicy={{.HostConfig.RestartPolicy.Name}}",
         "StopSignal={{.Config.StopSignal}}",
+        "AutoRemove={{.HostConfig.AutoRemove}}",
         '{{range .Mounts}}Mount={{json .Destination}} {{json .Source}}{{"\\n"}}{{end}}',
     )
 )
@@ -64,6 +66,14 @@ _STATES: Final = {
     "created": ("inactive", "dead"),
 }
 _WORK: Final = {"paused": "paused by docker", "removing": "being removed by docker"}
+_FLEETING: Final = "docker removes it at its end, with volumes that have no name (--rm)"
+_NO_SUCH: Final = re.compile(r"no such (container|object)\b", re.IGNORECASE)
+"""Not any `no such`: a socket or a name that is not there says nothing of the container."""
+
+_NO_DAEMON: Final = (
+    "cannot connect to the docker daemon", "is the docker daemon running",
+    "failed to connect to the docker api", "error during connect",
+)  # fmt: skip
 _SIGTERM_EXIT: Final = 143  # a JVM's own exit code after SIGTERM, no death by a signal
 _LAST_SIGNAL: Final = 64
 
@@ -195,7 +205,7 @@ class DockerServiceManager:
         """Return what docker says, and remember it; None: there is no such container."""
         result = require_exit(reading, "inspect", "docker inspect")
         if result.exit_code != 0:
-            if "no such" in result.stderr.lower():
+            if _NO_SUCH.search(result.stderr):
                 self._last = None
                 return None
             raise _refusal(result)
@@ -255,7 +265,8 @@ def _fact(container: Container, reading: Reading, now: float, stop_timeout_s: fl
         pid=container.pid,
         restarts=container.restarts,
         unit_file="enabled",
-        job=_WORK.get(container.status, ""),
+        # A restart would lose the container, and its data.
+        job=_WORK.get(container.status, _FLEETING if container.fleeting else ""),
         stop_requested=asked,
         host_lock=False,
         invocation=container.invocation,
@@ -272,6 +283,6 @@ def _refusal(result: CommandResult) -> CheckError:
     outcome = Outcome.PROTOCOL
     if "permission denied" in low:
         outcome = Outcome.AUTHORISATION
-    elif "cannot connect to the docker daemon" in low or "is the docker daemon running" in low:
+    elif any(word in low for word in _NO_DAEMON):
         outcome = Outcome.UNREACHABLE
     return CheckError(outcome, f"docker inspect ended with exit code {result.exit_code}: {words}")

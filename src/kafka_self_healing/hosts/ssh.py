@@ -13,6 +13,7 @@ import contextlib
 import logging
 import math
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -114,6 +115,7 @@ class SshHost:
         self._last: HostUnreachable | None = None
         self._again_at = self._plain_until = -math.inf
         self._ping: bool | None = None
+        self._carrying: Counter[Path] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -162,7 +164,7 @@ class SshHost:
                     control = await self._connected(deadline)
                     left_s = max(0.0, deadline - self._clock.now().mono_s)
                     order = Order(argv, env or {}, max(1, math.ceil(left_s)), leave=abandon)
-                    heard = await self._talk(control, _SHELL, order.talk, left_s + REPORT_S)
+                    heard = await self._carry(control, order, left_s + REPORT_S)
                     if heard.ordered:
                         return read_end(order, heard, began, self._clock.now().mono_s)
                     fault = await self._lost(control, heard)
@@ -180,9 +182,9 @@ class SshHost:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._connecting is not None:
             await asyncio.gather(self._connecting, return_exceptions=True)
-        if self._master is not None:
-            await self._say_good_bye(self._master)
-            self._master = None
+        kept = {*self._carrying, *([self._master] if self._master else [])}
+        await asyncio.gather(*(self._say_good_bye(control) for control in kept))
+        self._master = None
 
     async def _look_once(self, question: Question, deadline: float) -> Reading | None:
         """Return a reading; None: it is worth another try."""
@@ -345,6 +347,16 @@ class SshHost:
             keep=keep,
         )
 
+    async def _carry(self, control: Path, order: Order, timeout_s: float) -> Heard:
+        """Give an order; a look that gives the connection up meanwhile does not cut it off."""
+        self._carrying[control] += 1
+        try:
+            return await self._talk(control, _SHELL, order.talk, timeout_s)
+        finally:
+            self._carrying -= Counter((control,))
+            if control not in self._carrying and control != self._master:
+                self._beside(self._say_good_bye(control))
+
     def _config(self, control: Path) -> Path:
         return control.with_name(f"{self._number}.conf")
 
@@ -360,7 +372,8 @@ class SshHost:
             return HostUnreachable(SshFault.MISCONFIGURED, self._destination, said)
         if self._master == control:
             self._master = None
-            self._beside(self._say_good_bye(control))
+            if control not in self._carrying:
+                self._beside(self._say_good_bye(control))
             if heard.exit_code is None:
                 self._connect_beside()
         if heard.exit_code is None:

@@ -97,6 +97,19 @@ async def test_timeout_kills_the_whole_group(tmp_path: Path) -> None:
     assert await gone(child)
 
 
+async def test_what_may_not_be_killed_is_unknown_at_its_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that sudo made root's goes on: nothing raises, and nobody calls it killed."""
+
+    def refuse(_group: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    result = await run("import time; time.sleep(4)", timeout_s=0.5)
+    assert result.outcome is CommandOutcome.UNKNOWN
+
+
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_abandoned_command_is_left_alone(tmp_path: Path, *, cancelled: bool) -> None:
     """A START over its limit, or whose caller gives up, is unknown and goes on, output and all."""

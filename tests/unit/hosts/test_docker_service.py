@@ -18,6 +18,16 @@ from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
 LIMIT_S = 20.0
 SIGKILL, SIGTERM = 9, 15
+NO_SOCKET = (
+    "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is "
+    "correct and if the daemon is running: dial unix /var/run/docker.sock: connect: no such file "
+    "or directory"
+)
+NO_NAME = (
+    "error during connect: Get http://kafka-1:2375/v1.24/containers/kafka1/json: dial tcp: "
+    "lookup kafka-1: no such host"
+)
+"""What newer clients say: nothing of a container."""
 
 
 @pytest.fixture
@@ -82,6 +92,15 @@ async def test_what_else_docker_says(bin_: Path) -> None:
     assert (running.job, paused.job, paused.process_state) == ("", "paused by docker", "T")
 
 
+async def test_a_container_that_docker_removes_at_its_end_is_not_ours_to_restart(
+    bin_: Path,
+) -> None:
+    """With `--rm` a kill or a stop would lose the container and the data in unnamed volumes."""
+    text = DOCKER["running"]["inspect"] + "AutoRemove=true\n"
+    fact = await status(bin_, {**DOCKER["running"], "inspect": text})
+    assert "--rm" in str(fact.job)
+
+
 async def test_a_container_that_docker_starts_again_itself(bin_: Path) -> None:
     """Restarting, with nothing to do for us."""
     text = DOCKER["running"]["inspect"].replace("Status=running", "Status=restarting")
@@ -99,6 +118,8 @@ async def test_a_container_that_is_not_there(bin_: Path) -> None:
     ("said", "outcome"),
     [
         (DOCKER["no_daemon"]["inspect_err"], Outcome.UNREACHABLE),
+        (NO_SOCKET, Outcome.UNREACHABLE),
+        (NO_NAME, Outcome.UNREACHABLE),
         ("permission denied while trying to connect to the docker API", Outcome.AUTHORISATION),
         ("template parsing error", Outcome.PROTOCOL),
     ],
@@ -147,6 +168,7 @@ def test_events_before_the_last_start_and_of_others_do_not_count() -> None:
     """Only what came after the last start, and only of this container."""
     assert asked_by("kill 15", "die", "stop", "start", "die") is False
     assert asked_by("start", "kill 1", "die") is False
+    assert asked_by("start", "kill 2", "die") is True  # nobody interrupts a JVM for anything else
     assert read_events("1 die other \nnonsense\n", "c") == ()
 
 
