@@ -121,8 +121,8 @@ class Ended:
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
 
-    `certificates`: the latest look at each node's certificates that could read them all; a node
-    that hangs shows none.
+    `certificates`: the latest look at each node's certificates that could read them all, or that
+    saw a bad one; a node that hangs shows none.
     """
 
     cluster: Cluster
@@ -250,9 +250,9 @@ def _aside(view: View, results: Sequence[CheckResult]) -> View:
         known = certificates.get(id_)
         if not isinstance(result.fact, CertificateFact) or not result.fact.listeners:
             continue
-        if known is None or (
-            result.ended >= known.ended and (_shows_all(result) or not _shows_all(known))
-        ):
+        whole = known is not None and _shows_all(known)
+        counts = not whole or _shows_all(result) or _shows_bad(result)
+        if known is None or (counts and result.ended >= known.ended):
             certificates[id_] = result
     return replace(view, statuses=statuses, certificates=certificates)
 
@@ -262,6 +262,14 @@ def _shows_all(look: CheckResult) -> bool:
     listeners = look.fact.listeners if isinstance(look.fact, CertificateFact) else ()
     return all(
         one.problem is not None or one.listener in EXTRA_LISTENERS for one in listeners or ()
+    )
+
+
+def _shows_bad(look: CheckResult) -> bool:
+    """Whether a look read a certificate that clients refuse."""
+    listeners = look.fact.listeners if isinstance(look.fact, CertificateFact) else ()
+    return any(
+        one.problem or (one.days_left is not None and one.days_left < 0) for one in listeners or ()
     )
 
 

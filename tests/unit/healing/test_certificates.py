@@ -142,6 +142,23 @@ def test_a_look_that_missed_a_listener_replaces_no_whole_one() -> None:
     assert reason(told(scene, replace(GOOD, days_left=-1.0), OTHER)) == "certificate_expired"
 
 
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        (replace(GOOD, problem="its issuer is unknown"), "certificate_problem"),
+        (replace(GOOD, days_left=-1.0), "certificate_expired"),
+    ],
+)
+def test_a_look_that_missed_a_listener_and_saw_a_bad_one_counts(
+    bad: ListenerCertificate, expected: str
+) -> None:
+    """What was whole and good before speaks for no listener that is known to be bad by now."""
+    scene = Scene(secured(combined()))
+    scene.run(5)
+    told(scene, GOOD, OTHER)
+    assert reason(told(scene, bad, ListenerCertificate(OTHER.listener, OTHER.address))) == expected
+
+
 def test_the_certificate_of_jmx_matters_only_if_it_is_known_to_be_bad() -> None:
     """No other node is shown it: unread it says nothing, expired it is told."""
     scene = Scene(secured(combined()))
