@@ -205,15 +205,15 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
         if node.service is None or not node.service.invocation:
             continue
         run, invocation = known.get(id_), node.service.invocation
-        boot = node.service.boot_id if node.process is not Process.ENDED else None
         if run is None or run.invocation != invocation:
             unwatched = run is None or Kind.PROTOCOL not in node.config.kinds
+            boot = node.service.boot_id if node.process is not Process.ENDED else None
             changed[id_] = Run(invocation, now, answered=unwatched, led=led, boot=boot)
         elif node.process is not Process.ENDED:
             track = cluster.view.track(id_, Kind.PROTOCOL)
             good = track is not None and track.good and track.result.started >= run.since
             answered, led_so_far = run.answered or good, run.led and led
-            boot = run.boot or boot
+            boot = run.boot or node.service.boot_id
             if answered is not run.answered or led_so_far is not run.led or boot != run.boot:
                 changed[id_] = replace(run, answered=answered, led=led_so_far, boot=boot)
     return {**known, **changed} if changed else known

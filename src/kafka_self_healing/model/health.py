@@ -29,12 +29,14 @@ def is_good(result: CheckResult) -> bool:
     if result.outcome is not Outcome.ANSWERED:
         return False
     fact = result.fact
+    if fact is None:
+        return True
     if isinstance(fact, ServiceFact):
         return fact.active in {"active", "reloading"}
-    if isinstance(fact, HostFact):
-        return fact.reachable is not False
     if isinstance(fact, ProtocolFact):
         return fact.serving is not False
+    if isinstance(fact, HostFact):
+        return fact.reachable is not False
     if isinstance(fact, CustomFact):
         return fact.state not in {ProbeState.CRITICAL, ProbeState.UNKNOWN}
     return True
@@ -67,13 +69,13 @@ class Track:
         """Return the track after one more look. A look older than the newest changes nothing."""
         if result.ended < self.result.ended:
             return self
-        good, outcome = is_good(result), result.outcome
-        # The hash of an enum is slow, and most looks are answered.
-        unanswered = outcome is not Outcome.ANSWERED and outcome in UNANSWERED
-        if unanswered and self.good and result.started < self.result.started:
-            # It waited in vain from before the good look on: that is old news, not a change.
-            return self
-        quiet = self.quiet + 1 if unanswered else 0
+        good = result.outcome is Outcome.ANSWERED and is_good(result)
+        quiet = 0
+        if not good and result.outcome in UNANSWERED:
+            if self.good and result.started < self.result.started:
+                # It waited in vain from before the good look on: that is old news, not a change.
+                return self
+            quiet = self.quiet + 1
         if good is self.good:
             return Track(
                 result, good, self.since, self.streak + 1, self.looks + 1, self.changes, quiet

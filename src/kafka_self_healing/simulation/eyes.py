@@ -176,7 +176,7 @@ class Eyes:
             if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
                 outcome = Outcome.CLOSED
             answers.append((HEALER, node.id, kind, outcome, fact))
-        if not node.alive and Kind.LOG in node.config.kinds:
+        if node.pid == 0 and Kind.LOG in node.config.kinds:
             answers.append((HEALER, node.id, Kind.LOG, *readings.log(node)))
         self._send(answers, timeout)
 

@@ -123,12 +123,12 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
     if kind is Kind.SERVICE:
         return Outcome.ANSWERED, machine.service(node)
     if kind is Kind.HOST:
-        if _filtered(node):
+        if node.lie is not None and _filtered(node):
             return Outcome.ANSWERED, _HOST_SHUT
         return Outcome.ANSWERED, _HOST_BARE if node.storage_missing else _HOST_OK
     if node.lie is Family.OURS:
         return Outcome.TIMED_OUT, None
-    if _filtered(node):
+    if node.lie is not None and _filtered(node):
         return Outcome.TIMED_OUT, None
     if kind is Kind.JVM:
         return _jvm(world, node)
@@ -139,7 +139,7 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
         return Outcome.ANSWERED, None
     if node.frozen:
         return Outcome.TIMED_OUT, None
-    if node.config.is_member:
+    if world.members and node.config.is_member:
         return Outcome.ANSWERED, _member(world, node)
     return Outcome.ANSWERED, _ALIVE
 
@@ -215,7 +215,7 @@ def quorum(world: World, node: Node) -> Reading:
         return Outcome.TIMED_OUT, None
     if not node.keeper_up:
         return Outcome.REFUSED, None
-    if node.config.is_member:
+    if world.members:
         return Outcome.ANSWERED, _ensemble(world, node)
     if world.leader != node.id:
         return Outcome.ANSWERED, _NOT_LEADER

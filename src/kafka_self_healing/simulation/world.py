@@ -28,6 +28,7 @@ class World(ABC):
         self.rng = rng
         self.nodes = {id_: Node(id_, config) for id_, config in cluster.nodes.items()}
         self.keepers = tuple(self.nodes[id_] for id_ in cluster.keepers)
+        self.members = bool(cluster.members)
         self.leader: str | None = None
         self.epoch = 0
         self.leader_since = 0.0
