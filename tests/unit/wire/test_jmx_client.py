@@ -382,7 +382,7 @@ async def test_close_ends_the_session(agent: FakeAgent) -> None:
 
 async def test_close_does_not_wait_for_a_hung_server(agent: FakeAgent) -> None:
     """A server that does not answer the farewell is left after the time limit."""
-    client = JmxClient("127.0.0.1", agent.port, timeout_s=0.1)
+    client = JmxClient("127.0.0.1", agent.port, timeout_s=1.0)
     await client.default_domain()
     agent.override = lambda _: b""
     await client.close()
