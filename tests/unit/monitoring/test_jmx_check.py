@@ -229,6 +229,23 @@ async def test_numbers_of_any_kind(agent: FakeAgent) -> None:
     assert (fact.idle, fact.request_queue, fact.heap, fact.broker_state) == (1.84, None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("rate", "since_start", "idle"),
+    [(0.0, 0.7, None), (0.0, 0.0, 0.0), (0.02, 0.7, 0.02), (0.9, 0.0, 0.9)],
+)
+async def test_a_meter_that_has_not_ticked_yet_is_no_overload(
+    agent: FakeAgent, rate: float, since_start: float, idle: float | None
+) -> None:
+    """Right after a start the rate is 0.0 although the threads are idle: that is not known."""
+    agent.mbeans[f"{_POOL}RequestHandlerAvgIdlePercent"] = {
+        "OneMinuteRate": real(rate),
+        "MeanRate": real(since_start),
+    }
+    async with looking(agent, BROKER) as looks:
+        fact = await looks.fact()
+    assert fact.idle == idle
+
+
 async def test_a_start_is_followed_by_its_gauges(agent: FakeAgent) -> None:
     """One more question finds the gauges of a recovery, whatever directories and threads."""
     logs = "kafka.log:type=LogManager,name=remainingLogsToRecover,dir=/data/{}"

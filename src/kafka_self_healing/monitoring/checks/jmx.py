@@ -23,6 +23,7 @@ from kafka_self_healing.wire.jmx import (
 from kafka_self_healing.wire.tls import tls_reason
 
 _VALUE: Final = ("Value",)
+_RATES: Final = ("OneMinuteRate", "MeanRate")
 _HEAP: Final = "java.lang:type=Memory"
 _FILES: Final = "java.lang:type=OperatingSystem"
 _STATE: Final = "kafka.server:type=KafkaServer,name=BrokerState"
@@ -130,7 +131,7 @@ def _requests(target: NodeConfig, mode: ClusterMode) -> Requests:
         (_FILES, ("OpenFileDescriptorCount", "MaxFileDescriptorCount")),
     ]
     if target.is_broker or target.is_voter:
-        asked += [(_IDLE, ("OneMinuteRate",)), (_QUEUE, _VALUE)]
+        asked += [(_IDLE, _RATES), (_QUEUE, _VALUE)]
     if target.is_broker:
         asked += [(name, _VALUE) for name in (_STATE, _OFFLINE_DIRS, _UNDER_REPLICATED)]
     if target.is_voter or (target.is_broker and not kraft):
@@ -138,7 +139,7 @@ def _requests(target: NodeConfig, mode: ClusterMode) -> Requests:
     if target.is_voter:
         asked += [(_CONTROLLER_ERRORS, _VALUE), (_CONTROLLER_LAG, _VALUE)]
     if target.is_broker and target.is_voter:
-        asked += [(_BROKER_IDLE, ("OneMinuteRate",))]  # the other one is a mean of both pools
+        asked += [(_BROKER_IDLE, _RATES)]  # the other one is a mean of both pools
     if kraft and (target.is_broker or target.is_voter):
         asked += [(_RAFT, ("current-state", "current-leader"))]
     if kraft and target.is_broker:
@@ -203,7 +204,7 @@ def _fact(found: Found, state: int | None, logs: int | None, segments: int | Non
         offline_partitions=_whole(found, _OFFLINE),
         metadata_errors=_sum([*errors, _whole(found, _CONTROLLER_ERRORS)]),
         applied_lag_ms=_lag(found),
-        idle=min(_known(_real(found, name, "OneMinuteRate") for name in _IDLES), default=None),
+        idle=min(_known(_rate(found, name) for name in (_IDLE, _BROKER_IDLE)), default=None),
         request_queue=_whole(found, _QUEUE),
         open_files=_whole(found, _FILES, "OpenFileDescriptorCount"),
         max_files=_whole(found, _FILES, "MaxFileDescriptorCount"),
@@ -212,7 +213,10 @@ def _fact(found: Found, state: int | None, logs: int | None, segments: int | Non
     )
 
 
-_IDLES: Final = (_IDLE, _BROKER_IDLE)
+def _rate(found: Found, name: str) -> float | None:
+    """Return a meter's rate; it is 0.0 for the first five seconds, until the meter ticks."""
+    rate, since_start = (_real(found, name, one) for one in _RATES)
+    return None if rate == 0.0 and since_start else rate
 
 
 def _lag(found: Found) -> float | None:
