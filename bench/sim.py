@@ -1,8 +1,9 @@
 """How many scenarios a minute one core simulates: `python -m bench.sim [--scenarios N]`.
 
 A scenario is 600 virtual seconds of 3 to 9 nodes (a third of them in ZooKeeper mode), all kinds of
-looks every 5 s with loss and delay, invariants on. A calibration loop of plain Python runs before and after, so that figures of
-different machines, and of a machine that also does other things, can be compared.
+looks every 5 s with loss and delay, invariants on. A calibration loop of plain Python runs before
+and after, so that figures of different machines, and of a machine that also does other things, can
+be compared.
 """
 
 from __future__ import annotations
