@@ -191,17 +191,20 @@ async def a_held_lock_is_seen(host: Host, folder: str) -> None:
 async def directories_are_told_apart(host: Host, folder: str) -> None:
     """With identity, without one, gone; one without it is never taken for the first seen."""
     await shell(host, f"mkdir {folder}/bare {folder}/zk; echo 1 >{folder}/zk/myid")
-    paths = tuple(f"{folder}/{name}" for name in ("bare", "zk", "none"))
+    await shell(host, f"mkdir -p {folder}/zk-log/version-2")
+    paths = tuple(f"{folder}/{name}" for name in ("bare", "zk", "none", "zk-log"))
     first = await look(host, data_dirs=paths)
-    await shell(host, f"rm -r {folder}/zk")
+    await shell(host, f"rm -r {folder}/zk {folder}/zk-log")
     second = await look(host, data_dirs=paths)
     assert first.data_dirs == (
         DataDirFact(paths[0], None, False, True),
         DataDirFact(paths[1], True, True, True),
         DataDirFact(paths[2], None, False, False),
+        DataDirFact(paths[3], True, False, True),
     )
     assert second.data_dirs is not None
     assert second.data_dirs[1] == DataDirFact(paths[1], False, False, False)
+    assert second.data_dirs[3] == DataDirFact(paths[3], False, False, False)
 
 
 async def disks_have_sizes(host: Host, folder: str) -> None:

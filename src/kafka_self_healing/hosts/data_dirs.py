@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
+from typing import Final, NamedTuple
 
 from kafka_self_healing.model.evidence import DataDirFact
 
@@ -14,14 +14,25 @@ _BROKEN: Final = _MISSING | {
 """Errors by which the storage itself says that it is not there; others only keep us from seeing."""
 
 
+class FoundDir(NamedTuple):
+    """What was read of a directory: its device, whether it has its identity file.
+
+    `has_log`: whether it has what a ZooKeeper's transaction log has instead.
+    """
+
+    device: int
+    has_identity: bool
+    has_log: bool = False
+
+
 class KnownDevices:
-    """The device on which each data directory was first seen with its identity file."""
+    """The device on which each data directory was first seen with what belongs into it."""
 
     def __init__(self) -> None:
         self._devices: dict[str, int] = {}
 
-    def judge(self, path: str, found: tuple[int, bool] | OSError) -> DataDirFact:
-        """Return the fact: `found` is (device, has its identity file), or why it was not read."""
+    def judge(self, path: str, found: FoundDir | OSError) -> DataDirFact:
+        """Return the fact: `found` is what was read, or why nothing was."""
         known = self._devices.get(path)
         if isinstance(found, OSError):
             missing = found.errno in _MISSING
@@ -31,10 +42,10 @@ class KnownDevices:
                 has_identity=False if missing else None,
                 readable=False if found.errno in _BROKEN else None,
             )
-        device, has_identity = found
-        if has_identity and known is None:
-            # Only a directory with its identity is worth remembering: an unmounted disk shows an
-            # empty directory on the device below it.
+        device, has_identity, has_log = found
+        if (has_identity or has_log) and known is None:
+            # Only a directory that is not empty is worth remembering: an unmounted disk shows an
+            # empty one on the device below it.
             known = self._devices[path] = device
         same = None if known is None else device == known
         return DataDirFact(path, same_device=same, has_identity=has_identity, readable=True)

@@ -123,6 +123,7 @@ directory() { # NUMBER DIRECTORY: its device, its identity file read from the di
     d=
     break
   done
+  [ ! -d "$2/version-2" ] || say "dir $1 log"
   [ -z "$d" ] || say "dir $1 read"
   say "dir $1 space $(df -P -k "$2" 2>/dev/null | tail -n 1)"
   [ -z "$d" ] || mounts "$1" "$d"

@@ -15,11 +15,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from kafka_self_healing.hosts.data_dirs import FoundDir
 from kafka_self_healing.hosts.host import ProcessReading
 from kafka_self_healing.hosts.outputs import printable
 from kafka_self_healing.model.evidence import DiskFact
 
 IDENTITY_FILES: Final = ("meta.properties", "myid")
+LOG_FOLDER: Final = "version-2"
+"""Where a ZooKeeper keeps snapshots and its transaction log, which may be apart from the myid."""
+
 LOCK_NAME: Final = ".lock"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, len, pid
 _IDENTITY_BYTES: Final = 4096
@@ -129,7 +133,7 @@ def holder_by_inode(
     return None
 
 
-def read_identity(directory: str) -> tuple[int, bool]:
+def read_identity(directory: str) -> FoundDir:
     """Read a data directory: the device that it is on, and whether it has its identity file.
 
     Entries and identity are read from the disk: an answer out of the page cache would hide that
@@ -149,8 +153,8 @@ def read_identity(directory: str) -> tuple[int, bool]:
             os.read(handle, _IDENTITY_BYTES)
         finally:
             os.close(handle)
-        return device, True
-    return device, False
+        return FoundDir(device, has_identity=True)
+    return FoundDir(device, has_identity=False, has_log=(Path(directory) / LOG_FOLDER).is_dir())
 
 
 def read_disk(path: str, mounts: Path = Path("/proc/self/mountinfo")) -> DiskFact:

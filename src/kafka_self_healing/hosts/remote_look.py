@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from kafka_self_healing.hosts.command import CommandOutcome, CommandResult
-from kafka_self_healing.hosts.data_dirs import KnownDevices
+from kafka_self_healing.hosts.data_dirs import FoundDir, KnownDevices
 from kafka_self_healing.hosts.host import ProcessReading, Question, Reading
 from kafka_self_healing.hosts.outputs import printable
 from kafka_self_healing.hosts.readings import holder_by_inode, mounted_read_only
@@ -263,14 +263,15 @@ def _data_dirs(
     )
 
 
-def _found(answer: Answer, number: int) -> tuple[int, bool] | OSError:
+def _found(answer: Answer, number: int) -> FoundDir | OSError:
     fault = answer.one("dir", number, "fault")
     if fault is not None:
         return error_of(fault)
     device = _device(answer, number)
     if device is None or answer.one("dir", number, "read") is None:
         return OSError(errno.ETIMEDOUT, "no answer in time")
-    return device, answer.one("dir", number, "identity") is not None
+    has_log = answer.one("dir", number, "log") is not None
+    return FoundDir(device, answer.one("dir", number, "identity") is not None, has_log)
 
 
 def _disks(question: Question, answer: Answer) -> tuple[DiskFact, ...] | None:

@@ -43,7 +43,8 @@ run() { # SECONDS COMMAND...: killed with its group at the limit; one that we ma
   found "$1" || over missing
   alone "$@" </dev/null &
   p=$!
-  trap 'kill -s KILL -- "-$p" 2>/dev/null || kill -s KILL "$p" 2>/dev/null || over left
+  # Not `-s KILL --`, about which busybox complains after it has killed.
+  trap 'kill -KILL "-$p" 2>/dev/null || kill -KILL "$p" 2>/dev/null || over left
 over limit' ALRM
   alarm "$seconds"
   wait "$p"

@@ -14,7 +14,7 @@ import pytest
 
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.hosts import Asked, LocalHost, Question
-from kafka_self_healing.hosts.data_dirs import KnownDevices
+from kafka_self_healing.hosts.data_dirs import FoundDir, KnownDevices
 from kafka_self_healing.hosts.readings import (
     holder_by_inode,
     is_local_address,
@@ -113,8 +113,8 @@ def test_table_of_locks_tells_holders_from_waiters(data_dir: Path) -> None:
 def test_other_device_is_seen() -> None:
     """The same path on another device than at first (an unmounted disk) is not the same device."""
     devices = KnownDevices()
-    assert devices.judge("/data", (1, True)) == DataDirFact("/data", True, True, True)
-    assert devices.judge("/data", (2, False)) == DataDirFact("/data", False, False, True)
+    assert devices.judge("/data", FoundDir(1, True)) == DataDirFact("/data", True, True, True)
+    assert devices.judge("/data", FoundDir(2, False)) == DataDirFact("/data", False, False, True)
 
 
 @pytest.mark.parametrize(
