@@ -14,9 +14,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.errors import ActionRefused, ActionTimeout, PluginError, StorageError
+from kafka_self_healing.errors import (
+    ActionRefused,
+    ActionTimeout,
+    CheckError,
+    PluginError,
+    StorageError,
+)
 from kafka_self_healing.healing.memory import STEP_STOP
-from kafka_self_healing.hosts import Asked, CommandOutcome, CommandResult, Hosts, ServiceManager
+from kafka_self_healing.hosts import (
+    Asked,
+    CommandOutcome,
+    CommandResult,
+    Host,
+    Hosts,
+    ServiceManager,
+)
 from kafka_self_healing.model.evidence import ServiceFact
 from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, StepReport
@@ -53,6 +66,7 @@ class Act:
     ) -> None:
         self._request, self._node, self._around = request, node, around
         self._service = None if service is None else _Dispatched(service, self)
+        self._host = _host_of(node, around.hosts)
         self._step: str | None = None
         self._begun: list[str] = []
         self._closed = False
@@ -93,9 +107,13 @@ class Act:
         return self._service
 
     async def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run a command on the node's host inside a step; its group is killed at the limit."""
-        limit_s = min(timeout_s, self.limit_s)
-        host = self._around.hosts.host(self._node.id)
+        """Run a command on the node's host inside a step; its group is killed at the limit.
+
+        It is the host that the node was on when the act began, whatever inventory has come since.
+        """
+        limit_s, host = min(timeout_s, self.limit_s), self._host
+        if isinstance(host, CheckError):
+            raise host
         return await self.dispatch(lambda: host.run(argv, timeout_s=limit_s))
 
     @asynccontextmanager
@@ -153,6 +171,13 @@ class Act:
             raise ActionRefused(
                 f"nothing more was begun: {what} step {name} could not be journalled: {error}"
             ) from error
+
+
+def _host_of(node: NodeConfig, hosts: Hosts) -> Host | CheckError:
+    try:
+        return hosts.host(node.id)
+    except CheckError as wrong:
+        return wrong
 
 
 class _Dispatched:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from tests.unit.recovery.fake_service import FakeServiceManager
-from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, request
+from tests.unit.recovery.hands import BEGUN, ENDED, Hands, node, pool, request
 
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.errors import (
@@ -17,7 +18,9 @@ from kafka_self_healing.errors import (
     RecoveryError,
     StorageError,
 )
+from kafka_self_healing.model.access import SshAccess
 from kafka_self_healing.model.evidence import Outcome
+from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.model.recovery import (
     ActOutcome,
     RecoveryRequest,
@@ -345,3 +348,21 @@ async def test_drain_gives_up_at_its_limit() -> None:
     assert not await hands.engine.drain(0.01)
     act.cancel()
     assert (await act).outcome is ActOutcome.UNKNOWN
+
+
+async def test_a_reload_moves_no_act_to_another_machine() -> None:
+    """A script goes on where it began, though a new inventory says that the node is elsewhere."""
+    before = node()
+    hosts = pool(before)
+    after = replace(before, access=SshAccess(destination="192.0.2.1", connect_timeout_s=1.0))
+
+    async def work(request: RecoveryRequest, context: ActionContext) -> RecoveryResult:
+        hosts.follow(Cluster("test", nodes={after.id: after}))
+        async with context.step("run"):
+            result = await context.run(["echo", "here"], timeout_s=5.0)
+        return done(request, stdout=result.stdout)
+
+    hands = Hands(actions={"script:test": Scripted(work)}, hosts=hosts)
+    result = await hands.engine.execute(request("script:test"), before)
+    await hosts.close()
+    assert (result.outcome, result.stdout) == (ActOutcome.DONE, "here\n")
