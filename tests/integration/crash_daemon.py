@@ -19,7 +19,7 @@ from tests.integration.crash_world import World, WorldEyes
 from kafka_self_healing import app
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.config import ConfigurationManager
-from kafka_self_healing.monitoring import ServiceMonitoringPlugin
+from kafka_self_healing.monitoring import HostMonitoringPlugin, ServiceMonitoringPlugin
 from kafka_self_healing.plugins import MonitoringPlugin
 
 DEADLY = "KHEAL_TEST_DEADLY_POINT"
@@ -47,7 +47,9 @@ def run(config: Path, world: World | None) -> None:
     """Run the daemon until SIGTERM, with the world's eyes or, without a world, with its own."""
 
     def look_with() -> list[MonitoringPlugin]:
-        return app.checks() if world is None else [WorldEyes(world), ServiceMonitoringPlugin()]
+        if world is None:
+            return app.checks()
+        return [WorldEyes(world), ServiceMonitoringPlugin(), HostMonitoringPlugin()]
 
     manager = ConfigurationManager(config)
     with app.logging_service(manager.current, SystemClock()):
