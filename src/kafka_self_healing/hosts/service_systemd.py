@@ -23,7 +23,13 @@ from kafka_self_healing.hosts.service import (
     said,
     with_reading,
 )
-from kafka_self_healing.hosts.systemd_journal import JOURNAL_FIELDS, read_journal, stop_asked
+from kafka_self_healing.hosts.systemd_journal import (
+    JOURNAL_FIELDS,
+    JOURNAL_LINES,
+    STARTUP_FINISHED,
+    read_journal,
+    stop_asked,
+)
 from kafka_self_healing.model.access import SystemdService
 from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
@@ -32,7 +38,6 @@ PROPERTIES: Final = (
     "ExecMainStartTimestampMonotonic", "MainPID", "NRestarts", "UnitFileState", "Job",
     "InvocationID", "StartLimitIntervalUSec", "TimeoutStopUSec", "SuccessExitStatus",
 )  # fmt: skip
-JOURNAL_LINES: Final = 40
 
 _ACTS: Final = {
     "start": ("start",),
@@ -43,6 +48,7 @@ _ACTS: Final = {
 _KINDS: Final = (".service", ".scope", ".target")
 _ALIVE: Final = ("ActiveState=active", "ActiveState=activating", "ActiveState=reloading")
 _LOADED: Final = frozenset({"loaded", "masked"})
+_BOOTING: Final = frozenset({"initializing", "starting"})
 _CODES: Final = {"1": "exited", "2": "killed", "3": "dumped"}
 _BY_SIGNAL: Final = frozenset({"killed", "dumped"})
 _STEP: Final = re.compile(r"(\d+(?:\.\d+)?)(y|month|w|d|h|min|s|ms|us)")
@@ -132,6 +138,7 @@ class SystemdServiceManager:
         show = ("systemctl", "show", "--property", ",".join(PROPERTIES), self._unit)
         fields = f"--output-fields={','.join(JOURNAL_FIELDS)}"
         about = ("_PID=1", f"UNIT={self._id}")
+        booted = ("_PID=1", *(f"MESSAGE_ID={id_}" for id_ in STARTUP_FINISHED))
         return Question(
             commands=(
                 Asked("show", show),
@@ -144,6 +151,8 @@ class SystemdServiceManager:
                 ),
                 # Silence about the unit means something only where systemd can be heard at all.
                 Asked("heard", (*journal, "cat", "-n", "1", "_PID=1"), unless=_ALIVE, lines=1),
+                # And only if nothing since the boot has been thrown away.
+                Asked("booted", (*journal, "cat", "-n", "1", *booted), unless=_ALIVE, lines=1),
             ),
             pid_key="MainPID",
             locks=self._data_dirs,
@@ -185,15 +194,20 @@ def _stop_requested(keys: dict[str, str], reading: Reading) -> bool | None:
     system = reading.commands.get("system")
     if system is not None and system.stdout.strip() == "stopping":
         return True
-    lines, heard = reading.commands.get("journal"), reading.commands.get("heard")
-    entries = read_journal(lines.stdout) if lines is not None and lines.ok else ()
-    asked = stop_asked(
-        entries,
-        keys.get("InvocationID", ""),
-        readable=heard is not None and heard.ok and bool(heard.stdout.strip()),
-    )
+    journal = reading.commands.get("journal")
+    lines = journal.stdout if journal is not None and journal.ok else None
+    entries = read_journal(lines or "")
+    understood = lines is not None and len(entries) == len(lines.splitlines())
+    booting = system is not None and system.stdout.strip() in _BOOTING
+    since_boot = _says(reading, "heard") and (booting or _says(reading, "booted"))
+    asked = stop_asked(entries, keys.get("InvocationID", ""), complete=understood and since_boot)
     # Without a journal: a unit that is on its way down with its main process alive was told to.
     return True if asked is None and active == "deactivating" and pid else asked
+
+
+def _says(reading: Reading, name: str) -> bool:
+    result = reading.commands.get(name)
+    return result is not None and result.ok and bool(result.stdout.strip())
 
 
 def seconds(text: str) -> float | None:

@@ -13,6 +13,13 @@ from typing import Final
 
 JOURNAL_FIELDS: Final = ("MESSAGE_ID", "INVOCATION_ID", "JOB_TYPE")
 
+JOURNAL_LINES: Final = 40
+"""How many lines about a unit are read."""
+
+STARTUP_FINISHED: Final = (
+    "b07a249cd024414a82dd00cd181378ff",
+    "eed00a68ffd84e31882105fd973abdd1",  # in a container
+)
 STOPPING: Final = "de5b426a63be47a7b6ac3eaac82e2f6f"
 _STARTS: Final = frozenset(
     {
@@ -46,19 +53,19 @@ def _line(raw: str) -> JournalLine | None:
     return JournalLine(str(fields.get("MESSAGE_ID", "")), str(fields.get("INVOCATION_ID", "")))
 
 
-def stop_asked(lines: Sequence[JournalLine], invocation: str, *, readable: bool) -> bool | None:
+def stop_asked(lines: Sequence[JournalLine], invocation: str, *, complete: bool) -> bool | None:
     """Return whether a stop of the last run was asked for; None: the journal does not tell.
 
     `invocation` "": systemd has forgotten the run (a disabled unit that is down), so the last run
-    that the journal knows is meant. `readable`: whether anything of systemd could be read.
+    that the journal knows is meant. `complete`: whether it could be read back to the boot.
     """
-    if not lines:
-        # Not one line, although there would be some: it was never started since the boot. Of a run
-        # that systemd knows there must be lines; they were thrown away then.
-        return False if readable and not invocation else None
-    run = invocation or lines[-1].invocation
+    # A warning about the unit's file is of no run; each look at a forgotten unit may add one.
+    run = invocation or next((one.invocation for one in reversed(lines) if one.invocation), "")
     own = [line for line in lines if line.invocation == run]
-    if not own:
+    if not run and not any(line.message_id in _STARTS | {STOPPING} for line in own):
+        # Not one line of a run, although there would be some: it was never started since the boot.
+        return False if complete and len(lines) < JOURNAL_LINES else None
+    if not own:  # of a run that systemd knows there must be lines; they were thrown away
         return None
     asked = False
     for line in own:

@@ -17,7 +17,12 @@ from kafka_self_healing.errors import CheckError
 from kafka_self_healing.hosts import CommandOutcome, LocalHost, SshHost, SystemdServiceManager
 from kafka_self_healing.hosts.run_dir import RunDirectory
 from kafka_self_healing.hosts.service_systemd import seconds
-from kafka_self_healing.hosts.systemd_journal import STOPPING, JournalLine, stop_asked
+from kafka_self_healing.hosts.systemd_journal import (
+    JOURNAL_LINES,
+    STOPPING,
+    JournalLine,
+    stop_asked,
+)
 from kafka_self_healing.model.access import SystemdService
 from kafka_self_healing.model.evidence import Outcome, ServiceFact
 
@@ -137,15 +142,51 @@ def test_a_start_after_the_stop_says_that_it_was_wanted_again() -> None:
     other = JournalLine(STOPPING, "run-0")
 
     def told(*lines: JournalLine, run: str = "run-1") -> bool | None:
-        return stop_asked(lines, run, readable=True)
+        return stop_asked(lines, run, complete=True)
 
     assert told(start, stop) is True
     assert told(start, stop, start) is False
     assert told(other, start) is False
     assert told(other) is None
     assert told(start, stop, run="") is True
-    assert stop_asked((), "", readable=True) is False
-    assert stop_asked((), "", readable=False) is None
+    assert stop_asked((), "", complete=True) is False
+    assert stop_asked((), "", complete=False) is None
+
+
+def test_a_warning_about_the_units_file_hides_no_stop() -> None:
+    """It is of no run, and systemd writes it at each look at a unit that it has forgotten."""
+    stop, start = JournalLine(STOPPING, "run-1"), JournalLine(STARTED, "run-1")
+    warning = JournalLine("", "")
+    assert stop_asked((start, stop, warning), "", complete=True) is True
+    assert stop_asked((warning,) * JOURNAL_LINES, "", complete=True) is None
+    assert stop_asked((warning,), "", complete=True) is False
+    old = JournalLine(STOPPING, "")  # a systemd that gives its runs no names
+    assert stop_asked((JournalLine(STARTED, ""), old, warning), "", complete=True) is True
+
+
+@pytest.mark.parametrize(
+    ("state", "booted", "expected"),
+    [("running", True, False), ("running", False, None), ("starting", False, False)],
+)
+async def test_a_journal_that_begins_after_the_boot_does_not_deny_a_stop(
+    state: str, booted: bool, expected: bool | None, bin_: Path
+) -> None:
+    """A forgotten unit without a line may have been stopped in what was thrown away."""
+    forgotten = SYSTEMD["disabled_stray_term"]
+    put_systemd(bin_, {**forgotten, "journal": [], "state": f"{state}\n"})
+    if not booted:
+        program = bin_ / "journalctl"
+        program.write_text(
+            program.read_text().replace('case "$*" in\n', 'case "$*" in\n*MESSAGE_ID=*) ;;\n')
+        )
+    assert (await manager().status(timeout_s=LIMIT_S)).stop_requested is expected
+
+
+@pytest.mark.parametrize("wrong", [{"journal_rc": 1}, {"journal": ["no json"]}])
+async def test_a_journal_that_fails_denies_no_stop(wrong: dict[str, Any], bin_: Path) -> None:
+    """That nothing was read of a forgotten unit does not say that there is nothing."""
+    forgotten = {**SYSTEMD["disabled_stray_term"], "journal": []}
+    assert (await status(bin_, {**forgotten, **wrong})).stop_requested is None
 
 
 @pytest.mark.parametrize(
