@@ -235,7 +235,8 @@ async def a_reading_that_hangs_is_none_and_delays_no_other(host: Host, folder: s
         dead, well = reading.data_dirs
         assert (dead.readable, dead.same_device) == (None, None)
         assert well == DataDirFact(paths[1], True, True, True)
-    await shell(host, f"(echo back >{folder}/dead/meta.properties) || true")
+    # Whoever waits for it, and opens it once more, is let go.
+    await shell(host, f"sleep 1 3<>{folder}/dead/meta.properties")
 
 
 async def a_command_that_hangs_is_timed_out(host: Host, folder: str) -> None:
