@@ -163,7 +163,8 @@ class JmxClient:
     async def close(self) -> None:
         """Close the session, if the server still listens, and the connection, in two seconds.
 
-        A call that is under way ends with a JmxError. A later call opens both again.
+        A call that is under way may end; if it hangs, it gets a JmxError. A later call opens both
+        again.
         """
         await self._session.close()
 

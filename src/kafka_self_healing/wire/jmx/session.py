@@ -107,7 +107,7 @@ class SessionKeeper:
     async def close(self) -> None:
         """Close session and connection; a server that does not listen is left after a second.
 
-        Whoever asks meanwhile gets a JmxError. A later `ask` opens both again.
+        A call that is under way longer than that gets a JmxError. A later `ask` opens both again.
         """
         self._closed += 1
         if self._alarm is not None:
@@ -283,7 +283,7 @@ class SessionKeeper:
         loop = asyncio.get_running_loop()
         left_s = self._used_s + self._keep_alive_s - loop.time()
         if left_s > 0 or self._turn.locked():
-            self._alarm = loop.call_later(max(left_s, 1.0), self._wake)
+            self._alarm = loop.call_later(left_s if left_s > 0 else 1.0, self._wake)
         else:
             self._refreshing = loop.create_task(self._refresh(connection))
 
