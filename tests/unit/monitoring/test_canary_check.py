@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import socket
 import ssl
 import struct
 import threading
@@ -177,9 +178,8 @@ async def test_topic_is_made_only_when_all_brokers_are_there(
 
 async def test_silent_broker_is_timed_out() -> None:
     """Whoever accepts and says nothing costs no more than the limit, and no thread."""
-    server = await asyncio.start_server(lambda r, w: None, HOST, 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    with socket.create_server((HOST, 0)) as silent:
+        port = silent.getsockname()[1]
         node = NodeConfig("1", frozenset({Role.BROKER}), host=HOST, kafka_port=port)
         (result,) = await see(node, timeout_s=0.3)
     assert result.outcome is Outcome.TIMED_OUT
