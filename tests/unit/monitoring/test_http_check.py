@@ -313,6 +313,20 @@ async def test_logins_and_headers_are_sent() -> None:
     assert "hidden" not in repr(results)
 
 
+@pytest.mark.parametrize("secret", ["hid\nden", "hid\x00den", "hidé", "hid\ud800"])
+async def test_login_that_cannot_be_sent_is_not_quoted(secret: str) -> None:
+    """What is no header is refused on our side, without its text."""
+    async with serving(saying("fine")) as port:
+        url = f"http://{HOST}:{port}/"
+        results = await see(
+            HttpProbe("bearer", url, bearer=Secret(secret)),
+            HttpProbe("header", url, secret_headers={"X-Key": Secret(secret)}),
+            HttpProbe("basic", url, username="u", password=Secret(secret)),
+        )
+    assert "hid" not in repr(results)
+    assert {one.outcome for one in results} <= {Outcome.PROTOCOL, Outcome.ANSWERED}
+
+
 async def test_tls_is_checked_and_its_faults_are_named(tmp_path: Path) -> None:
     """HTTPS with our authority answers; a foreign one, another name and plain text are TLS."""
     root = authority("ours")

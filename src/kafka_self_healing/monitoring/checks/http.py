@@ -44,6 +44,9 @@ UNSURE: Final = frozenset(
 )
 """Outcomes that speak of our probe rather than of what it asks: its state is unknown then."""
 
+_UNSENDABLE: Final = "not asked: a header or login holds what HTTP does not allow"
+"""Without the error's own text, which quotes the header."""
+
 _UNAUTHORISED: Final = 401
 _FORBIDDEN: Final = 403
 _MARGIN: Final = 0.95
@@ -107,8 +110,10 @@ class HttpMonitoringPlugin(MonitoringPlugin):
         except httpx2.HTTPError as wrong:
             outcome, said = _translated(wrong)
             raise CheckError(outcome, f"{where}: {said}") from None
-        except (httpx2.InvalidURL, ValueError) as wrong:
+        except httpx2.InvalidURL as wrong:
             raise CheckError(Outcome.PROTOCOL, f"{where}: cannot be asked: {wrong}") from None
+        except ValueError:
+            raise CheckError(Outcome.PROTOCOL, f"{where}: {_UNSENDABLE}") from None
         except CheckError as wrong:
             raise CheckError(wrong.outcome, f"{where}: {wrong}") from None
 
@@ -204,6 +209,8 @@ def _translated(wrong: httpx2.HTTPError) -> tuple[Outcome, str]:
             return Outcome.UNREACHABLE, f"the name does not resolve: {cause.strerror}"
         if isinstance(cause, ConnectionError):
             return Outcome.RESET, f"connection cut: {cause.strerror or type(cause).__name__}"
+    if isinstance(wrong, httpx2.LocalProtocolError):
+        return Outcome.PROTOCOL, _UNSENDABLE
     said = str(wrong) or type(wrong).__name__  # a timeout has no text
     if isinstance(wrong, httpx2.TimeoutException):
         return Outcome.TIMED_OUT, said
