@@ -32,8 +32,9 @@ async def ask(
     try:
         async with deadline or asyncio.timeout(context.timeout_s + GRACE_S):
             results = tuple(await plugin.check(target, context))
+            ended = context.clock.now().mono_s
             for result in results:
-                _examine(result, plugin, started)
+                _examine(result, plugin, started, ended)
             return results
     except TimeoutError:
         waited_s = min(context.timeout_s, context.clock.now().mono_s - started)
@@ -60,11 +61,15 @@ async def ask(
     )
 
 
-def _examine(result: CheckResult, plugin: MonitoringPlugin, started: float) -> None:
-    """Hold a result against the contract: a fact that is older than its look would be believed."""
+def _examine(result: CheckResult, plugin: MonitoringPlugin, started: float, ended: float) -> None:
+    """Hold a result against the contract.
+
+    A fact that is older than its look would be believed, one from the future for ever.
+    """
     if result.kind not in plugin.kinds:
         raise PluginError(f"a result of kind {result.kind}, which the plugin does not offer")
-    if not started <= result.started <= result.ended:
+    if not started <= result.started <= result.ended <= ended:
         raise PluginError(
-            f"a result of {result.started:g}..{result.ended:g} s, asked {started:g} s"
+            f"a result of {result.started:g}..{result.ended:g} s, "
+            f"asked at {started:g} s and given at {ended:g} s"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -10,10 +11,11 @@ from tests.unit.monitoring.fake_eyes import FakePlugin, hang, make_cluster, open
 from tests.unit.monitoring.virtual_time import LoopClock, run_virtual
 
 from kafka_self_healing.errors import CheckError
-from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome
-from kafka_self_healing.model.node import Role
+from kafka_self_healing.model.evidence import HEALER, CheckResult, Kind, Outcome
+from kafka_self_healing.model.node import NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.monitoring import MonitoringService
+from kafka_self_healing.plugins import CheckContext
 
 OWN = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE})
 NOW = 1000.0
@@ -203,17 +205,24 @@ def test_exception_of_a_plugin_becomes_a_result(error: BaseException, outcome: O
     run_virtual(main())
 
 
-def test_result_older_than_its_look_is_no_evidence() -> None:
-    """A plugin that hands out an old answer broke its contract: its fact is not let through."""
+@pytest.mark.parametrize(("since_s", "until_s"), [(-900.0, -899.0), (0.0, 1e6), (1e6, 1e6)])
+def test_a_result_of_another_time_is_no_evidence(since_s: float, until_s: float) -> None:
+    """An answer older than its look, or of the future, breaks the contract: no fact is let through.
 
-    class Stale(FakePlugin):
-        async def check(self, target, context):  # type: ignore[no-untyped-def]
-            return [CheckResult("healer", target.id, Kind.PROTOCOL, Outcome.ANSWERED, 1.0, 2.0)]
+    One of the future would make every later look seem older than it.
+    """
+
+    class Untimely(FakePlugin):
+        async def check(self, target: NodeConfig, context: CheckContext) -> Sequence[CheckResult]:
+            now = context.clock.now().mono_s
+            began, ended = now + since_s, now + until_s
+            return [CheckResult(HEALER, target.id, Kind.PROTOCOL, Outcome.ANSWERED, began, ended)]
 
     async def main() -> None:
-        async with open_eyes(Stale()) as eyes:
+        async with open_eyes(Untimely()) as eyes:
             await asyncio.sleep(1)
         assert {result.outcome for result in eyes.results} == {Outcome.PROTOCOL}
+        assert all("asked at" in result.error for result in eyes.results)
 
     run_virtual(main())
 
