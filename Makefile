@@ -40,7 +40,7 @@ LAB := LAB_PYTHON=$(CURDIR)/$(BIN)/python tests/lab/lab
 
 lab-packages:
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq systemd-container mmdebstrap nftables iproute2 e2fsprogs openssh-client procps
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq systemd-container mmdebstrap nftables iproute2 e2fsprogs openssh-client procps docker.io busybox-static
 
 lab-up: install
 	$(LAB) up $(or $(MODE),kraft)
