@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from dataclasses import fields
@@ -55,9 +56,16 @@ async def look(plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig) 
 
 
 async def facts(cluster: Cluster) -> dict[str, JvmFact]:
-    """Look at every node twice; return the second facts, which were read by known shapes."""
+    """Look at every node twice; return the second facts, which were read by known shapes.
+
+    Waits for the meters of nodes that were started just now: they tick every five seconds.
+    """
     plugin = JMXMonitoringPlugin()
     nodes = [node for node in cluster.nodes.values() if node.jmx_port is not None]
+    async with asyncio.timeout(LIMIT_S):
+        for node in nodes:
+            while not node.is_member and (await look(plugin, cluster, node)).idle is None:
+                await asyncio.sleep(0.5)
     first = {node.id: known(await look(plugin, cluster, node)) for node in nodes}
     second = {node.id: await look(plugin, cluster, node) for node in nodes}
     await plugin.close()
@@ -135,8 +143,11 @@ async def test_separate_nodes(separate_cluster: RealCluster) -> None:
 
 @pytest.mark.heavy
 async def test_nodes_in_zookeeper_mode(zookeeper_cluster: ZooKeeperCluster) -> None:
-    """Kafka 3.9: no raft, a session instead, and one broker is the controller."""
-    found = await facts(zookeeper_inventory(zookeeper_cluster))
+    """Kafka 3.9: no raft, a session instead, one controller; ZooKeeper servers: the JVM alone."""
+    inventory = zookeeper_inventory(zookeeper_cluster)
+    found = await facts(inventory)
+    members = {id_: found.pop(id_) for id_, node in inventory.nodes.items() if node.is_member}
+    assert {frozenset(known(fact)) for fact in members.values()} == {frozenset(MACHINE)}
     assert {frozenset(known(fact)) for fact in found.values()} == {
         frozenset(BROKER | CONTROLLER | {"session"})
     }
