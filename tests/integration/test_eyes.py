@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+from tests.integration.clusters.eyes import Seen, open_eyes
 
-from kafka_self_healing.app import checks
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.demo.cluster import EmbeddedCluster
 from kafka_self_healing.model.access import CommandService
@@ -25,12 +23,10 @@ from kafka_self_healing.model.evidence import (
 )
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.monitoring import MonitoringService
 
 pytestmark = pytest.mark.cluster
 
 UP_LIMIT_S = 60.0
-SEEN_LIMIT_S = 30.0
 OWN = {Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST}
 
 
@@ -56,47 +52,6 @@ def inventory(cluster: EmbeddedCluster) -> Cluster:
         for node in cluster.nodes.values()
     }
     return Cluster("embedded", nodes=nodes)
-
-
-class Seen:
-    """All results, and the newest of each (observer, subject, kind)."""
-
-    def __init__(self) -> None:
-        self.results: list[CheckResult] = []
-        self.changed = asyncio.Event()
-
-    def hear(self, result: CheckResult) -> None:
-        """Take a result."""
-        self.results.append(result)
-        self.changed.set()
-
-    def last(self, kind: Kind, about: str) -> CheckResult | None:
-        """Return the newest result of `kind` about or from a node."""
-        for result in reversed(self.results):
-            if result.kind is kind and about in (result.subject, result.observer):
-                return result
-        return None
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until `is_so`, asked after each result."""
-        async with asyncio.timeout(SEEN_LIMIT_S):
-            while not is_so():
-                self.changed.clear()
-                await self.changed.wait()
-
-
-@asynccontextmanager
-async def open_eyes(cluster: EmbeddedCluster) -> AsyncIterator[Seen]:
-    """Run the ordinary eyes on the cluster."""
-    seen, clock = Seen(), SystemClock()
-    service = MonitoringService(inventory(cluster), Policy(), checks(), clock, seen.hear)
-    running = asyncio.create_task(service.run())
-    try:
-        yield seen
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        assert running.cancelled(), running.exception()
 
 
 @pytest.fixture
@@ -127,7 +82,7 @@ async def healthy(seen: Seen) -> None:
 
 async def test_all_kinds_are_answered_in_health(whole: EmbeddedCluster) -> None:
     """Each kind brings its fact from a healthy node, with every field that the mind relies on."""
-    async with open_eyes(whole) as seen:
+    async with open_eyes(inventory(whole)) as seen:
         await healthy(seen)
         await seen.until(lambda: any(_leader(r) for r in seen.results))
     service, host, jvm = (
@@ -148,7 +103,7 @@ async def test_all_kinds_are_answered_in_health(whole: EmbeddedCluster) -> None:
 
 async def test_witnesses_and_controllers_speak_of_the_cluster(whole: EmbeddedCluster) -> None:
     """Witnesses list all nodes and the topics with min ISR; the leader alone tells its voters."""
-    async with open_eyes(whole) as seen:
+    async with open_eyes(inventory(whole)) as seen:
         await healthy(seen)
         await seen.until(lambda: any(_leader(r) for r in seen.results))
     peers = getattr(seen.last(Kind.PEERS, "embedded"), "fact", None)
@@ -171,7 +126,7 @@ async def test_witnesses_and_controllers_speak_of_the_cluster(whole: EmbeddedClu
 
 async def test_crash_is_seen_within_a_second(whole: EmbeddedCluster) -> None:
     """kill -9: port refused, unit failed by signal 9, no lock held, no stop request, soon."""
-    async with open_eyes(whole) as seen:
+    async with open_eyes(inventory(whole)) as seen:
         await healthy(seen)
         began = SystemClock().now().mono_s
         whole.fault(2, "KILL")
@@ -195,7 +150,7 @@ async def test_hang_is_silent_and_stopped(whole: EmbeddedCluster) -> None:
 
     Meanwhile the others are looked at as ever: none of their facts grows old.
     """
-    async with open_eyes(whole) as seen:
+    async with open_eyes(inventory(whole)) as seen:
         await healthy(seen)
         began = SystemClock().now().mono_s
         whole.fault(3, "STOP")

@@ -18,11 +18,14 @@ from tests.integration.clusters.inventory import (
 from tests.integration.clusters.secured import SecuredCluster
 from tests.integration.clusters.servers import RealCluster
 from tests.integration.clusters.zookeeper import ZooKeeperCluster
+from tests.integration.conftest import MakeCluster
 
 from kafka_self_healing.clock import SystemClock
 from kafka_self_healing.demo.cluster import EmbeddedCluster
+from kafka_self_healing.demo.layout import ClusterSettings
+from kafka_self_healing.demo.slow_start import SLOW_START_PROPERTIES, fill_for_slow_start
 from kafka_self_healing.hosts import Host
-from kafka_self_healing.model.evidence import JvmFact, Kind
+from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
 from kafka_self_healing.monitoring import JMXMonitoringPlugin
 from kafka_self_healing.monitoring.context import LookContext
@@ -31,6 +34,8 @@ from kafka_self_healing.wire.jmx import JmxClient
 pytestmark = pytest.mark.cluster
 
 LIMIT_S = 20.0
+RECOVERY_LIMIT_S = 120.0
+RUNNING = 3
 MACHINE = {"open_files", "max_files", "heap"}
 SERVER = MACHINE | {"idle", "request_queue"}
 BROKER = SERVER | {"broker_state", "offline_log_dirs", "under_replicated"}
@@ -38,9 +43,9 @@ CONTROLLER = {"active_controller", "offline_partitions"}
 RAFT = {"raft_state", "raft_leader", "metadata_errors", "applied_lag_ms"}
 
 
-async def look(plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig) -> JvmFact:
-    """Look at one node and return its fact."""
-    context = LookContext(
+def looked(cluster: Cluster) -> LookContext:
+    """Return the context of a look."""
+    return LookContext(
         kind=Kind.JVM,
         cluster=cluster,
         timeout_s=LIMIT_S,
@@ -50,9 +55,22 @@ async def look(plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig) 
         service=None,
         on_hint=lambda why: None,
     )
-    (result,) = await plugin.check(node, context)
+
+
+async def look(plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig) -> JvmFact:
+    """Look at one node and return its fact."""
+    (result,) = await plugin.check(node, looked(cluster))
     assert isinstance(result.fact, JvmFact), result
     return result.fact
+
+
+async def look_if_up(
+    plugin: JMXMonitoringPlugin, cluster: Cluster, node: NodeConfig
+) -> JvmFact | None:
+    """Look at a node that may not listen yet; None: it does not."""
+    (result,) = await plugin.check(node, looked(cluster))
+    assert result.outcome in {Outcome.ANSWERED, Outcome.REFUSED, Outcome.PROTOCOL}, result
+    return result.fact if isinstance(result.fact, JvmFact) else None
 
 
 async def facts(cluster: Cluster) -> dict[str, JvmFact]:
@@ -154,3 +172,31 @@ async def test_nodes_in_zookeeper_mode(zookeeper_cluster: ZooKeeperCluster) -> N
     assert all(is_sane(fact) for fact in found.values())
     assert {fact.session for fact in found.values()} == {"CONNECTED"}
     assert sum(fact.active_controller is True for fact in found.values()) == 1
+
+
+@pytest.mark.heavy
+async def test_a_recovery_is_seen_falling(make_cluster: MakeCluster) -> None:
+    """A start after a crash with thousands of segments: logs and segments left, until it runs."""
+    settings = ClusterSettings(extra_properties=SLOW_START_PROPERTIES)
+    cluster = await asyncio.to_thread(make_cluster, settings)
+    await asyncio.to_thread(fill_for_slow_start, cluster, 2, segments=4000)
+    cluster.fault(2, "KILL")
+    cluster.start(2)
+    node = NodeConfig("2", frozenset(Role) - {Role.ENSEMBLE}, jmx_port=cluster.nodes[2].jmx_port)
+    plugin, inventory = JMXMonitoringPlugin(), Cluster("embedded", nodes={"2": node})
+    seen: list[JvmFact] = []
+    async with asyncio.timeout(RECOVERY_LIMIT_S):
+        while not seen or seen[-1].broker_state != RUNNING:
+            fact = await look_if_up(plugin, inventory, node)
+            seen += [fact] if fact is not None else []
+            await asyncio.sleep(0.1)
+    await plugin.close()
+    logs = [fact.remaining_logs for fact in seen if fact.remaining_logs is not None]
+    segments = [fact.remaining_segments for fact in seen if fact.remaining_segments is not None]
+    assert logs == sorted(logs, reverse=True)
+    assert len(set(logs)) > 2
+    assert max(segments) > 0
+    assert (seen[-1].remaining_logs, seen[-1].remaining_segments) == (None, None)
+    print(
+        f"\nlogs left {logs[0]}..{logs[-1]} in {len(logs)} looks, segments at most {max(segments)}"
+    )

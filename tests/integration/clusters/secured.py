@@ -191,6 +191,8 @@ def _guarded(pki: Pki, keys: Path) -> dict[str, str]:
         "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/,DEFAULT",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:admin;User:broker",
+        # A third of Kafka's default: how long a replica that cannot fetch stays in sync.
+        "replica.lag.time.max.ms": "10000",
     }
     served = {
         "expired": pki.expired,
