@@ -22,7 +22,8 @@ def test_the_page_has_the_numbers_of_the_code() -> None:
     a_minute = 60 / policy.silent_interval_s * 3  # LISTENER, PROTOCOL and QUORUM
     knocking = ", ".join(sorted(KNOCKING, key=_told))
     for said in (
-        f"each kind every {policy.interval_s:g} s, ± {JITTER * 100:g} %, never all at once",
+        f"each kind every {policy.interval_s:g} s, up to {JITTER * 100:g} % later",
+        f"as a witness (then for {policy.interval_s:g} s)",
         f"all its kinds every {policy.suspect_interval_s:g} s",
         f"({knocking}) every {policy.silent_interval_s:g} s",
         f"at a suspected node that end is after {policy.suspect_timeout_s:g} s",

@@ -49,6 +49,7 @@ class HealthChecker:
         self._known = {node: _Known() for node in nodes}
         self._silent_looks = silent_looks
         self._troubled: set[NodeId] = set()
+        self._doubted: dict[NodeId, float] = {}
 
     @property
     def statuses(self) -> Mapping[NodeId, NodeStatus]:
@@ -102,6 +103,10 @@ class HealthChecker:
         """Something about a node changed that its own looks do not show."""
         self._known[node].turned_at = now
 
+    def doubt(self, node: NodeId, until: float) -> None:
+        """Look closely at a node for a while: it did not answer when asked about the others."""
+        self._doubted[node] = until
+
     def is_troubled(self, node: NodeId) -> bool:
         """Whether the newest look of any kind at `node` was bad."""
         return node in self._troubled
@@ -112,12 +117,22 @@ class HealthChecker:
         return bool(self._troubled)
 
     def is_suspected(self, node: NodeId, now: float) -> bool:
-        """Whether to look closely at `node`: it is troubled, and not just as it was for long."""
-        return node in self._troubled and now - self._known[node].turned_at < CALM_AFTER_S
+        """Whether to look closely at `node`.
+
+        It is troubled, and not just as it was for long; or it is in doubt.
+        """
+        if node in self._troubled and now - self._known[node].turned_at < CALM_AFTER_S:
+            return True
+        until = self._doubted.get(node)
+        if until is None:
+            return False
+        if now >= until:
+            del self._doubted[node]
+        return now < until
 
     def any_suspected(self, now: float) -> bool:
         """Whether to look closely at any node: then its witnesses are asked more often."""
-        return any(self.is_suspected(node, now) for node in self._troubled)
+        return any(self.is_suspected(node, now) for node in (*self._troubled, *self._doubted))
 
     def is_silent(self, node: NodeId) -> bool:
         """Whether it has not answered its own protocol for so long that we should knock less.

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact
+from kafka_self_healing.model.evidence import (
+    UNANSWERED,
+    CheckResult,
+    Kind,
+    Outcome,
+    PeersFact,
+)
 from kafka_self_healing.model.health import Track
 from kafka_self_healing.model.node import Cluster, NodeId
 from kafka_self_healing.model.policy import Policy
@@ -54,6 +60,7 @@ class Hints:
         look: Callable[[Call, float], None],
     ) -> None:
         self._pause_s = policy.suspect_interval_s
+        self._doubt_s = policy.interval_s
         self._checker = checker
         self._look = look
         self._groups = [frozenset(cluster.voters), frozenset(cluster.brokers)]
@@ -108,6 +115,8 @@ class Hints:
                 self._compare(result.fact, result.ended)
         elif key not in self._mute:
             self._mute.add(key)
+            if result.outcome in UNANSWERED:
+                self._checker.doubt(result.observer, result.ended + self._doubt_s)
             self.about(result.observer, f"{result.kind} is {result.outcome}", result.ended)
 
     def _compare(self, fact: PeersFact, now: float) -> None:

@@ -1,8 +1,9 @@
-"""When to look again: the interval of each kind of evidence, and its jitter, which is a hash."""
+"""When to look again: the interval of each kind of evidence, its beat, and chance, a hash."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Final
 
 from kafka_self_healing.model.evidence import Kind
@@ -12,11 +13,14 @@ KNOCKING: Final = frozenset({Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.QUORUM
 """Kinds that connect to the node itself: each such look takes a place in a frozen one's backlog."""
 
 JITTER: Final = 0.05
-"""An interval is made longer or shorter by up to this part of it.
+"""A look begins later than its beat by up to this part of the interval.
 
 A verdict comes at most half a second after the interval then, at the default one, with room for
 the look itself.
 """
+
+SAME_BEAT: Final = 0.02
+"""A look that begins shortly before a beat, in parts of the interval, is the one of that beat."""
 
 LEAST_PAUSE_S: Final = 0.1
 """However long a look took, the next one begins so much later, unless somebody asks for it."""
@@ -54,16 +58,19 @@ def timeout_s(policy: Policy, *, suspected: bool, own_s: float | None = None) ->
     return policy.suspect_timeout_s if suspected else policy.timeout_s
 
 
-def jittered(interval: float, seed: int, key: str, number: int) -> float:
-    """Return the `number`-th interval of the looks called `key`: always the same for the same.
+def next_beat(began: float, interval: float, phase: float, chance: float) -> float:
+    """Return when the next look is due after one that began at `began`.
 
-    The first one is anywhere between nothing and the whole: all kinds begin together, and from
-    then on they are spread, so that whatever happens is soon noticed by one of them.
+    The beats are `interval` apart, and `phase` (a part of it) says where they lie: a look that
+    somebody asked for between two of them does not move them. `chance` is between 0 and 1.
     """
-    chance = _fraction(f"{seed}/{key}/{number}")
-    return interval * (chance if number == 0 else 1.0 + JITTER * (2.0 * chance - 1.0))
+    first = interval * phase
+    beat = math.floor((began - first) / interval + SAME_BEAT) + 1
+    return first + interval * (beat + JITTER * chance)
 
 
-def _fraction(text: str) -> float:
+def chance_of(*parts: object) -> float:
+    """Return a number from 0 to 1 (excluded) that is always the same for the same parts."""
+    text = "/".join(map(str, parts))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2.0**64

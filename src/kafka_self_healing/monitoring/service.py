@@ -22,8 +22,9 @@ from kafka_self_healing.monitoring.hints import Call, Hints
 from kafka_self_healing.monitoring.rhythm import (
     KNOCKING,
     LEAST_PAUSE_S,
+    chance_of,
     interval_s,
-    jittered,
+    next_beat,
     timeout_s,
 )
 from kafka_self_healing.monitoring.watch import NEVER, Watch
@@ -73,6 +74,7 @@ class MonitoringService:
         for watch in self._watches:
             if watch.node is not None and not watch.about_cluster:
                 self._at[watch.node.id].append(watch)
+        _spread(self._watches, policy.seed)
         self._hints = Hints(cluster, policy, self._checker, self._look_closer)
 
     @property
@@ -212,13 +214,17 @@ class MonitoringService:
             silent=target is not None and self._checker.is_silent(target.id),
             own_s=None if target is None else watch.plugin.interval_s(target, watch.kind),
         )
-        pause = jittered(interval, self._policy.seed, watch.key, watch.looks - 1)
-        return max(now + LEAST_PAUSE_S, began + pause)
+        chance = chance_of(self._policy.seed, watch.key, watch.looks)
+        return max(now + LEAST_PAUSE_S, next_beat(began, interval, watch.phase, chance))
 
     # -- looks that somebody asks for --------------------------------------------------------------
 
-    def _ask(self, watch: Watch, now: float) -> None:
-        """Have a look begin as soon as possible, after the one that runs, or instead of it."""
+    def _ask(self, watch: Watch, now: float, *, hinted: bool = False) -> None:
+        """Have a look begin as soon as possible, after the one that runs, or instead of it.
+
+        `hinted`: nobody needs it to begin now; at a suspected node the one that runs may then use
+        the time that such a look has, and if it ends without an answer, that is one.
+        """
         if watch.began is None:
             self._agenda.ask(watch)
             return
@@ -231,7 +237,8 @@ class MonitoringService:
         suspected = self._suspected(watch, now)
         if watch.wanted and not suspected:
             return  # whoever asks often must not keep a slow node from ever answering
-        patience_s = self._policy.suspect_timeout_s if watch.wanted else PROMPT_S
+        whole = watch.wanted or (hinted and suspected)
+        patience_s = self._policy.suspect_timeout_s if whole else PROMPT_S
         left_s = max(0.0, watch.began + patience_s - now)
         ends = asyncio.get_running_loop().time() + left_s
         if ends < (deadline.when() or ends):
@@ -256,7 +263,7 @@ class MonitoringService:
                 if silent and not call.knock:
                     continue
             if call.at <= now:
-                self._ask(watch, now)
+                self._ask(watch, now, hinted=True)
             elif watch.began is not None:
                 watch.soon = min(watch.soon, call.at)
             elif not watch.queued and watch.due > call.at:
@@ -279,6 +286,22 @@ class MonitoringService:
 
     def _hear_hint(self, node: NodeId, why: str) -> None:
         self._hints.about(node, why, self._clock.now().mono_s)
+
+
+def _spread(watches: Sequence[Watch], seed: int) -> None:
+    """Lay the beats of each node, and of the witnesses of a round, evenly over the interval.
+
+    Of the kinds that a hung node does not answer one is soon asked then, whenever it begins to
+    hang, and that one calls the others.
+    """
+    shared: dict[tuple[str, bool], list[Watch]] = {}
+    for watch in watches:
+        whose = "" if watch.node is None else watch.node.id
+        answering = watch.kind in KNOCKING and watch.kind is not Kind.LISTENER
+        shared.setdefault((whose, answering), []).append(watch)
+    for (whose, _), group in shared.items():
+        for place, watch in enumerate(group):
+            watch.phase = (chance_of(seed, whose) + place / len(group)) % 1.0
 
 
 async def _close(plugin: MonitoringPlugin) -> None:

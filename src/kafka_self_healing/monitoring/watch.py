@@ -19,11 +19,12 @@ NEVER: Final = float("inf")
 class Watch:
     """A kind of evidence at one node, or one of the witnesses of a round.
 
-    `looks`: how many have ended; `due`: when the next one begins by itself; `queued`: it waits for
-    its turn to begin; `began`: of the look that runs; `wanted`: whether somebody asked for that
-    one; `again`: another one follows it at once; `soon`: one follows not later than that;
-    `deadline`: its time limit; `cut`: that was brought forward; `slow`: the last one did not end in
-    time; `context`: of the last one, and whom it was about. Times: boot-clock seconds.
+    `phase`: where its beats lie; `looks`: how many have ended; `due`: when the next one begins by
+    itself; `queued`: it waits for its turn to begin; `began`: of the look that runs; `wanted`:
+    whether somebody asked for that one; `again`: another one follows it at once; `soon`: one
+    follows not later than that; `deadline`: its time limit; `cut`: that was brought forward;
+    `slow`: the last one did not end in time; `context`: of the last one, and whom it was about.
+    Times: boot-clock seconds.
     """
 
     plugin: MonitoringPlugin
@@ -31,6 +32,7 @@ class Watch:
     node: NodeConfig | None
     slot: int = 0
     witnesses: Witnesses | None = None
+    phase: float = 0.0
     looks: int = 0
     due: float = 0.0
     queued: bool = False
