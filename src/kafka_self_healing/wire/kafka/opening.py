@@ -193,18 +193,28 @@ async def _over(
 ) -> KafkaConnection:
     loop = asyncio.get_running_loop()
     secured = context is not None
+    tried: list[KafkaConnection] = []
+
+    def protocol() -> KafkaConnection:
+        tried.append(KafkaConnection(where, tls=secured))
+        return tried[-1]
+
     try:
-        _, connection = await loop.create_connection(
-            lambda: KafkaConnection(where, tls=secured),
+        await loop.create_connection(
+            protocol,
             sock=plain,
             ssl=context,
             server_hostname=name if secured else None,
             ssl_handshake_timeout=limit_s + 1.0 if secured else None,  # ours comes first
         )
     except BaseException:
+        # Given up when TLS has just been agreed, it would stay open until the node takes leave, or
+        # leave its number in the event loop if only the socket were closed.
+        for one in tried:
+            await one.close()
         plain.close()
         raise
-    return connection
+    return tried[0]
 
 
 async def _tls_after_all(again: Callable[[], Awaitable[KafkaConnection]]) -> KafkaWireError | None:
