@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from tests.integration.clusters.eyes import Seen, open_eyes
@@ -148,7 +149,8 @@ async def test_crash_is_seen_within_a_second(whole: EmbeddedCluster) -> None:
 async def test_hang_is_silent_and_stopped(whole: EmbeddedCluster) -> None:
     """SIGSTOP: the protocol and the JVM time out three times, the process is in state T.
 
-    Meanwhile the others are looked at as ever: none of their facts grows old.
+    Meanwhile the others are looked at as ever: none of their facts grows old. And what our looks
+    leave in the frozen process's backlog is far from filling it.
     """
     async with open_eyes(inventory(whole)) as seen:
         await healthy(seen)
@@ -159,14 +161,16 @@ async def test_hang_is_silent_and_stopped(whole: EmbeddedCluster) -> None:
         await seen.until(lambda: "3" not in (_listed(seen) or {"3"}))
         dropped_s = SystemClock().now().mono_s - began
         listener = seen.last(Kind.LISTENER, "3")
+        waiting = _waiting(whole.nodes[3].kafka_port)
         whole.fault(3, "CONT")
     assert listener is not None
     assert listener.outcome is Outcome.ANSWERED
+    assert 0 < waiting <= 2 * (Policy().silent_looks + 3), "LISTENER and PROTOCOL share the port"
     longest_s = max(_longest_s(seen, node, kind, began) for node in "12" for kind in OWN)
     assert longest_s < 2 * Policy().interval_s
     assert all(r.outcome is Outcome.ANSWERED for r in seen.results if r.subject in {"1", "2"})
     print(f"\nhang: three silent looks after {took_s:.2f} s, drop seen after {dropped_s:.2f} s,")
-    print(f"the others' verdicts at most {longest_s:.2f} s apart")
+    print(f"the others' verdicts at most {longest_s:.2f} s apart, {waiting} connections waiting")
 
 
 def _leader(result: CheckResult) -> str | None:
@@ -189,6 +193,17 @@ def _silent(seen: Seen, node: str) -> int:
             break
         count += 1
     return count
+
+
+def _waiting(port: int) -> int:
+    """Return how many connections wait to be accepted at a port of this machine."""
+    listening = "0A"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for row in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+            _, local, _, state, queues = row.split()[:5]
+            if state == listening and int(local.rpartition(":")[2], 16) == port:
+                return int(queues.partition(":")[2], 16)
+    raise AssertionError(f"nobody listens on port {port}")
 
 
 def _longest_s(seen: Seen, node: str, kind: Kind, since: float) -> float:
