@@ -37,6 +37,9 @@ PROMPT_S: Final = 0.25
 """A look that is asked for waits so long for one that began by itself before: most have ended by
 then, and their connections stay. What takes longer is cut off: its answer would be stale."""
 
+CLOCKS_DIFFER_S: Final = 0.01
+"""The event loop's timers run on another clock than looks are stamped by, and round."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -248,7 +251,8 @@ class MonitoringService:
     def _waited_in_vain(self, watch: Watch, began: float) -> bool:
         """Whether a look that was cut off had all the time that a suspected node gets."""
         now = self._clock.now().mono_s
-        return self._suspected(watch, now) and now - began >= self._policy.suspect_timeout_s
+        whole_s = self._policy.suspect_timeout_s - CLOCKS_DIFFER_S
+        return self._suspected(watch, now) and now - began >= whole_s
 
     def _look_closer(self, call: Call, now: float) -> None:
         """Look because of a hint, where that may show something and is not too much."""

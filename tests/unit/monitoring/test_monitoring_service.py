@@ -11,6 +11,7 @@ from tests.unit.monitoring.fake_eyes import FakePlugin, hang, make_cluster, open
 from tests.unit.monitoring.virtual_time import LoopClock, run_virtual
 
 from kafka_self_healing.errors import CheckError
+from kafka_self_healing.hosts import HostPool
 from kafka_self_healing.model.evidence import HEALER, CheckResult, Kind, Outcome
 from kafka_self_healing.model.node import NodeConfig, Role
 from kafka_self_healing.model.policy import Policy
@@ -176,6 +177,33 @@ def test_cancellation_leaves_no_task_and_closes_plugins() -> None:
         return plugin.closed
 
     assert run_virtual(main()) == 1
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_hosts_are_closed_by_whoever_made_them(given: bool) -> None:
+    """A pool that was handed in serves others too; one that the eyes made ends with them."""
+
+    class Counting(HostPool):
+        closed = 0
+
+        async def close(self) -> None:
+            """Count."""
+            self.closed += 1
+
+    async def main() -> int:
+        cluster, clock = make_cluster(1), LoopClock()
+        pool = Counting(cluster, clock)
+        hosts = pool if given else None
+        service = MonitoringService(cluster, Policy(), [], clock, print, hosts=hosts)
+        if not given:
+            service._hosts = pool
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return pool.closed
+
+    assert run_virtual(main()) == (not given)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,53 @@ def test_a_suspected_node_has_the_short_limit_at_once() -> None:
     run_virtual(main())
 
 
+def test_a_hint_lets_a_silent_look_count() -> None:
+    """What has waited 0.6 s when the suspicion comes waits 0.4 s more, and is a silent look then.
+
+    Cut off at once, it would have to begin again.
+    """
+
+    async def main() -> None:
+        plugin = FakePlugin(frozenset({Kind.PROTOCOL, Kind.JVM}))
+        async with open_eyes(plugin, make_cluster(1, roles=frozenset())) as eyes:
+            await asyncio.sleep(21)
+            plugin.answers["1", Kind.PROTOCOL] = hang
+            while not plugin.running["1", Kind.PROTOCOL]:
+                await asyncio.sleep(0.01)
+            began = plugin.times("1")[-1]
+            await asyncio.sleep(began + 0.6 - asyncio.get_running_loop().time())
+            plugin.answers["1", Kind.JVM] = refused
+            eyes.service.look(["1"], [Kind.JVM])
+            await asyncio.sleep(1)
+        silent = next(r for r in eyes.of("1") if r.outcome is Outcome.TIMED_OUT)
+        assert silent.started == near(began)
+        assert silent.ended == near(began + 1.0, abs=0.01)
+
+    run_virtual(main())
+
+
+def test_a_witness_that_was_silent_once_is_suspected_for_a_while_only() -> None:
+    """It is looked at each second for an interval; if it answers for itself, no longer."""
+
+    async def main() -> None:
+        plugin = FakePlugin(
+            frozenset({Kind.PROTOCOL, Kind.QUORUM}), answers={("1", Kind.QUORUM): hang}
+        )
+        loop = asyncio.get_running_loop()
+        async with open_eyes(plugin):
+            await asyncio.sleep(4)  # its first look at 1000 s is silent after 3.25 s
+            limits = {limit for at, node, kind, limit in plugin.asked if at > NOW + 3.3}
+            await asyncio.sleep(3)
+            close = len(plugin.times("1", since=NOW + 3.3))
+            await asyncio.sleep(20)
+            later = plugin.times("1", since=loop.time() - 12)
+        assert 1.0 in limits
+        assert close >= 3
+        assert len(later) <= 3
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("moment", range(10))
 def test_a_hang_has_three_silent_looks_within_its_session(moment: int) -> None:
     """Whenever a combined node begins to hang, its third silent look is over within 8 s.
