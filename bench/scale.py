@@ -38,7 +38,7 @@ def measured(part: str, cluster: BigCluster, window_s: float) -> Measured:
         f"--port={cluster.addresses[0][1]}",
         f"--window={window_s}",
     )
-    command = [sys.executable, "-m", "bench.scale_client", part, *options]
+    command = [sys.executable, "-c", "from bench.scale_client import main; main()", part, *options]
     done = subprocess.run(
         command, check=True, text=True, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
     )

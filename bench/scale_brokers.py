@@ -155,7 +155,7 @@ def started(
         "jmx": int(jmx),
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "bench.scale_brokers", *arguments]
+    command = [sys.executable, "-c", "from bench.scale_brokers import main; main()", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
     ) as process:
@@ -188,7 +188,3 @@ def main() -> None:
         await asyncio.get_running_loop().create_future()
 
     asyncio.run(serve())
-
-
-if __name__ == "__main__":
-    main()

@@ -178,7 +178,3 @@ def main() -> None:
         return await PARTS[args.part](targets, args.window)
 
     print(json.dumps(asdict(asyncio.run(run()))))
-
-
-if __name__ == "__main__":
-    main()
