@@ -24,7 +24,7 @@ from kafka_self_healing.model.evidence import (
 
 pytestmark = [pytest.mark.cluster, pytest.mark.heavy]
 
-LOOKS = 6
+LOOKS = 4
 OWN = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST)
 
 
