@@ -52,7 +52,7 @@ MOVING: Final = "moving"
 
 _PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 _RECORD: Final = b"x" * 65_536
-_RECORDS: Final = 128
+_RECORDS: Final = 512
 _FETCH_BYTES: Final = 65_536
 _CREATE_TIMEOUT_MS: Final = 120_000
 _FILL_LIMIT_S: Final = 60.0
