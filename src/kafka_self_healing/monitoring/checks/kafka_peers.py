@@ -57,6 +57,9 @@ class PeersReader:
         self._mute_until: dict[str, float] = {}
         self._topics: dict[str, tuple[object, TopicFact]] = {}
         self._leaderless: set[str] = set()
+        self._settings_at = 0.0
+        self._told: tuple[tuple[TopicMetadata, ...], Moves | None, float] | None = None
+        self._told_facts: tuple[TopicFact, ...] = ()
         self._metadata = Metadata(known=KnownMetadata())
         self._describing = DescribeCluster(known=Kept())
 
@@ -116,6 +119,8 @@ class PeersReader:
             for name in names
             if name not in self._settings or now - self._settings[name].read_at > SETTINGS_KEPT_S
         ]
+        if due:
+            self._settings_at = now
         for start in range(0, len(due), _CONFIGS_AT_ONCE):
             request = DescribeConfigs.of_topics(tuple(due[start : start + _CONFIGS_AT_ONCE]))
             reply = await connection.call(request, timeout_s=timeout_s)
@@ -160,6 +165,9 @@ class PeersReader:
 
         A cluster has up to 100,000 partitions, of which hardly one changes between two looks.
         """
+        told = self._told
+        if told is not None and told[0] is topics and told[1:] == (moves, self._settings_at):
+            return self._told_facts
         kept: dict[str, tuple[object, TopicFact]] = {}
         for topic in topics:
             settings = self._settings.get(topic.name)
@@ -175,7 +183,9 @@ class PeersReader:
                 (self._leaderless.add if leaderless else self._leaderless.discard)(topic.name)
         self._leaderless &= kept.keys()
         self._topics = kept
-        return tuple(fact for _, fact in kept.values())
+        self._told = topics, moves, self._settings_at
+        self._told_facts = tuple(fact for _, fact in kept.values())
+        return self._told_facts
 
     async def _with_elr(
         self, connection: KafkaConnection, topics: tuple[TopicFact, ...], timeout_s: float

@@ -79,15 +79,19 @@ class KnownMetadata:
     that begin like a known one are that one.
     """
 
-    __slots__ = ("_topics", "_version", "brokers")
+    __slots__ = ("_all_topics", "_topics", "_version", "brokers")
 
     def __init__(self) -> None:
         self.brokers: Kept[tuple[BrokerMetadata, ...]] = Kept()
+        self._all_topics: Kept[tuple[TopicMetadata, ...]] = Kept()
         self._topics: dict[bytes, tuple[bytes, TopicMetadata]] = {}
         self._version = 0
 
     def read_topics(self, reader: Reader, version: int) -> tuple[TopicMetadata, ...]:
-        """Read all topics of a reply."""
+        """Read all topics of a reply; the same object if there is nothing new."""
+        return self._all_topics.read(reader, version, lambda _: self._read_each(reader, version))
+
+    def _read_each(self, reader: Reader, version: int) -> tuple[TopicMetadata, ...]:
         data, number = reader.data, reader.count(_LEAST_TOPIC)
         known = self._topics if version == self._version and reader.flexible else {}
         seen: dict[bytes, tuple[bytes, TopicMetadata]] = {}
