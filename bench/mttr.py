@@ -30,11 +30,11 @@ from kafka_self_healing.clock import boot_seconds, pause
 from kafka_self_healing.demo.cluster import EmbeddedCluster
 from kafka_self_healing.demo.daemon_process import DaemonProcess
 from kafka_self_healing.demo.errors import DemoError
+from kafka_self_healing.demo.interruption import Interruption, interruptible
 from kafka_self_healing.demo.jars import JarFetcher, pinned_jars
 from kafka_self_healing.demo.java import Java, find_java
 from kafka_self_healing.demo.layout import ClusterSettings, Node
 from kafka_self_healing.demo.progress import progress_for
-from kafka_self_healing.demo.tour import interruptible
 from kafka_self_healing.model.event import Decided, IncidentChanged
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.storage import Journal, open_store
@@ -237,7 +237,12 @@ def _busy(before: tuple[int, int], after: tuple[int, int]) -> float:
 
 
 def play_all(
-    session_s: float, faults: Sequence[str], rounds: int, tell: Callable[[Round], None]
+    session_s: float,
+    faults: Sequence[str],
+    rounds: int,
+    tell: Callable[[Round], None],
+    *,
+    interruption: Interruption,
 ) -> None:
     """Play the rounds of one session length on a cluster of its own; `tell` each at its end.
 
@@ -247,7 +252,8 @@ def play_all(
     with tempfile.TemporaryDirectory(prefix="bench-mttr-") as folder:
         settings = ClusterSettings(session_timeout_ms=round(session_s * 1000))
         place = Path(folder)
-        with EmbeddedCluster.prepare(place / "cluster", settings, java=java, jars=jars) as cluster:
+        made = EmbeddedCluster.prepare(place / "cluster", settings, java=java, jars=jars)
+        with made as cluster, interruption:
             cluster.start_all()
             cluster.wait_whole(timeout_s=_UP_LIMIT_S)
             cluster.create_topics(TOPICS)
@@ -285,10 +291,10 @@ def main() -> int:
         if wishes.out is not None:
             wishes.out.write_text(page(rounds, here), encoding="utf-8")
 
-    with interruptible():
-        play_all(wishes.session, faults, wishes.rounds, tell)
+    with interruptible() as interruption:
+        play_all(wishes.session, faults, wishes.rounds, tell, interruption=interruption)
         if wishes.demo_rounds:
-            play_all(DEMO_SESSION_S, faults, wishes.demo_rounds, tell)
+            play_all(DEMO_SESSION_S, faults, wishes.demo_rounds, tell, interruption=interruption)
     print(table(rounds))
     wrong = judge(rounds)
     for sentence in wrong:

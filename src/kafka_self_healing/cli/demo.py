@@ -31,7 +31,8 @@ def command(
     """Start three Kafka nodes, break one, watch it healed; exit 0 only if all went right."""
     from kafka_self_healing.demo.faults import FAULTS
     from kafka_self_healing.demo.folder import default_root
-    from kafka_self_healing.demo.tour import Interrupted, Wishes, run
+    from kafka_self_healing.demo.interruption import Interrupted
+    from kafka_self_healing.demo.tour import Wishes, run
 
     if paused and no_heal:
         raise click.UsageError("--paused and --no-heal exclude each other")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -23,6 +21,7 @@ from kafka_self_healing.demo.drama import Ending, play
 from kafka_self_healing.demo.errors import DemoError
 from kafka_self_healing.demo.faults import Fault
 from kafka_self_healing.demo.folder import RunFolder
+from kafka_self_healing.demo.interruption import Interruption, interruptible
 from kafka_self_healing.demo.jars import JarFetcher, pinned_jars
 from kafka_self_healing.demo.java import find_java
 from kafka_self_healing.demo.layout import ClusterSettings, shortened_properties
@@ -71,10 +70,6 @@ class Wishes:
         return self.fault.is_right
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal asked us to end; everything is put away before this is seen."""
-
-
 def run(wishes: Wishes, stream: TextIO) -> bool:
     """Take the tour and return whether the right thing happened.
 
@@ -82,8 +77,8 @@ def run(wishes: Wishes, stream: TextIO) -> bool:
     was started has ended by then.
     """
     began = boot_seconds()
-    with interruptible(), RunFolder.claim(wishes.root) as folder:
-        report = _take(wishes, folder, stream, began)
+    with interruptible() as interruption, RunFolder.claim(wishes.root) as folder:
+        report = _take(wishes, folder, stream, began=began, interruption=interruption)
         keep = wishes.keep or bool(report.wrong)
         if not keep:
             folder.remove_data()
@@ -95,33 +90,18 @@ def run(wishes: Wishes, stream: TextIO) -> bool:
         return not report.wrong
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn signals that ask us to end into Interrupted: once, so that the tidying up is left alone.
-
-    The handlers of before are put back at the end.
-    """
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else `nohup` asked us to stay
-        numbers.append(signal.SIGHUP)
-
-    def end(number: int, _frame: object) -> None:
-        for one in numbers:
-            signal.signal(one, signal.SIG_IGN)
-        raise Interrupted(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _take(wishes: Wishes, folder: RunFolder, stream: TextIO, began: float) -> Report:
+def _take(
+    wishes: Wishes,
+    folder: RunFolder,
+    stream: TextIO,
+    *,
+    began: float,
+    interruption: Interruption,
+) -> Report:
     screen = screen_for(stream)
     fault = wishes.fault
-    with ExitStack() as stack:
+    # The interruption is the inner one: its end comes before the tidying up.
+    with ExitStack() as stack, interruption:
         cluster = _raise_cluster(wishes, folder, stream, stack)
         victims = fault.choose(list(cluster.nodes), wishes.seed)
         if fault.segments:
