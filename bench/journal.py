@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kafka_self_healing.clock import boot_seconds
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.decision import Answer, Verdict
+from kafka_self_healing.model.decision import Answer, Reason, Verdict
 from kafka_self_healing.model.event import Decided, Event
 from kafka_self_healing.storage import Journal, open_store
 from kafka_self_healing.storage.journal import encode
@@ -57,7 +57,12 @@ def decision(n: int) -> Event:
         attempt=1,
         answer=Answer.WAIT,
         reasons=tuple(
-            Verdict(guard, allowed=False, reason="not_yet", text=f"{guard} lacks {n} s of evidence")
+            Verdict(
+                guard,
+                allowed=False,
+                reason=Reason.NOT_CONFIRMED,
+                text=f"{guard} lacks {n} s of evidence",
+            )
             for guard in guards
         ),
         until=1_010.0 + n,

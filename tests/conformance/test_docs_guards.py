@@ -11,6 +11,7 @@ import pytest
 
 from kafka_self_healing.healing import guards, healer
 from kafka_self_healing.healing.guards import ALSO_APPROVABLE, MATRIX
+from kafka_self_healing.model.decision import Reason
 from kafka_self_healing.model.incident import Condition
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -37,10 +38,10 @@ def reasons_in_code() -> Iterator[tuple[str, str]]:
                 continue
             if node.func.id in {"refuse", "report"} and node.args:
                 reason = node.args[0]
-                if isinstance(reason, ast.Constant):
-                    yield str(reason.value), path.name
+                if isinstance(reason, ast.Attribute):
+                    yield Reason[reason.attr].value, path.name
                 else:
-                    assert ast.unparse(reason) == "f'{name}_budget'"
+                    assert ast.unparse(reason) == "reason"
 
 
 def test_the_table_is_the_matrix() -> None:
@@ -59,6 +60,7 @@ def test_every_reason_is_explained_and_none_is_invented() -> None:
     """The second table lists exactly the reasons of the code, each under a guard of the matrix."""
     table = {row[0].strip("`"): row[1].strip("`") for row in rows("guards.md") if len(row) == 3}
     assert set(table) == {reason for reason, _ in reasons_in_code()} | BUDGETS
+    assert set(table) == {reason.value for reason in Reason} - {Reason.NOTHING.value}
     assert set(table.values()) - {"any"} == {row.name for row in MATRIX}
 
 

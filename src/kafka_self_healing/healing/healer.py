@@ -18,7 +18,7 @@ from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Decision, Look
 from kafka_self_healing.model.event import ActFinished, Event, OperatorSaid, RequestChanged
 from kafka_self_healing.model.evidence import CheckResult
-from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.incident import BESIDE, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import (
@@ -92,12 +92,8 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
 
 
 def _of_nodes(found: Sequence[tuple[str, Diagnosis]]) -> dict[NodeId, Diagnosis]:
-    """Return each node's own condition; what is wrong with our probe is not the node's trouble."""
-    return {
-        subject: diagnosis
-        for subject, diagnosis in found
-        if diagnosis.condition is not Condition.PROBE_MISCONFIGURED
-    }
+    """Return each node's own condition; what stands beside it asks for no act."""
+    return {subject: one for subject, one in found if one.condition not in BESIDE}
 
 
 def _away(memory: Memory, now: Instant) -> frozenset[NodeId]:

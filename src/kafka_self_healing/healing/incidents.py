@@ -12,31 +12,19 @@ from kafka_self_healing.model.event import IncidentClosed
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import (
     EXPECTED,
+    PAGES,
     Condition,
     Diagnosis,
     Incident,
     IncidentState,
 )
 
-PAGES = frozenset(
-    {
-        Condition.STORAGE_HUNG,
-        Condition.VIEWPOINT_LOST,
-        Condition.MASS_FAILURE,
-        Condition.PROBE_MISCONFIGURED,
-        Condition.FLAPPING,
-        Condition.UNDIAGNOSED,
-    }
-)
-"""Conditions that are told to a person as soon as they are confirmed: no act answers them."""
-
 
 def reconcile(turn: Turn, cluster: ClusterView, found: Sequence[tuple[str, Diagnosis]]) -> None:
     """Bring the open incidents in line with this turn's diagnoses."""
     standing: set[str] = set()
     for subject, diagnosis in found:
-        probe = diagnosis.condition is Condition.PROBE_MISCONFIGURED
-        known = turn.memory.incident_of(subject, probe=probe)
+        known = turn.memory.incident_of(subject)
         incident = _open(turn, subject, diagnosis) if known is None else known
         if known is not None:
             incident = _update(turn, known, diagnosis)
@@ -162,8 +150,6 @@ def _milestones(turn: Turn, cluster: ClusterView, incident: Incident) -> Inciden
     node = cluster.nodes.get(incident.subject)
     if node is None or incident.confirmed is None:
         return incident
-    if incident.condition is Condition.PROBE_MISCONFIGURED:
-        return incident
     if incident.serving is None and node.answers is True and _answered_since(turn, incident, node):
         incident = turn.change(incident, "the node answers again", serving=turn.now)
     if incident.serving is not None and incident.in_sync is None and node.well is True:
@@ -187,8 +173,8 @@ def _answered_since(turn: Turn, incident: Incident, node: Standing) -> bool:
 
 def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     node = cluster.nodes.get(incident.subject)
-    if node is None or incident.condition is Condition.PROBE_MISCONFIGURED:
-        if node is not None or _known_over(cluster, incident.condition):
+    if node is None:
+        if _known_over(cluster, incident):
             close(turn, incident, "cleared")
         return
     if turn.memory.open_request(incident.subject) is not None:
@@ -203,11 +189,12 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
         close(turn, incident, "cleared")
 
 
-def _known_over(cluster: ClusterView, condition: Condition) -> bool:
+def _known_over(cluster: ClusterView, incident: Incident) -> bool:
     """Whether a trouble of the whole cluster is over, rather than out of our sight."""
+    condition = incident.condition
     if condition in {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}:
         return cluster.quorum is Quorum.LED
-    if condition in {Condition.UNDER_REPLICATED, Condition.PROBE_MISCONFIGURED}:
+    if condition is Condition.UNDER_REPLICATED or not incident.nodes:
         return cluster.witness.readable
     return True
 

@@ -21,7 +21,7 @@ from kafka_self_healing.model.event import (
     StormChanged,
     Told,
 )
-from kafka_self_healing.model.incident import HEALABLE, Condition, Incident, IncidentState
+from kafka_self_healing.model.incident import HEALABLE, Incident, IncidentState
 from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 
@@ -73,13 +73,9 @@ class Memory:
         """Return the node's request that is proposed, executing, unknown or being verified."""
         return next((r for r in self.requests.values() if r.node == node), None)
 
-    def incident_of(self, subject: str, *, probe: bool = False) -> Incident | None:
-        """Return the open incident of a node; `probe`: the one about our own probe's set-up."""
-        for incident in self.incidents.values():
-            misconfigured = incident.condition is Condition.PROBE_MISCONFIGURED
-            if incident.subject == subject and misconfigured is probe:
-                return incident
-        return None
+    def incident_of(self, subject: str) -> Incident | None:
+        """Return the open incident of a subject: a node, or what stands beside (`beside`)."""
+        return next((i for i in self.incidents.values() if i.subject == subject), None)
 
 
 def fold(memory: Memory, events: Iterable[Event]) -> Memory:

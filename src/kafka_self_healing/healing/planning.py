@@ -13,7 +13,7 @@ from kafka_self_healing.healing.incidents import escalate
 from kafka_self_healing.healing.memory import Memory, decision_key, decision_text, ladder_key
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.decision import Answer, Decision, Verdict
+from kafka_self_healing.model.decision import Answer, Decision, Nature, Reason, Verdict, nature
 from kafka_self_healing.model.event import Decided
 from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident
 from kafka_self_healing.model.policy import HungStop, Policy
@@ -26,15 +26,6 @@ from kafka_self_healing.model.recovery import (
 )
 
 ORDER_GUARDS = frozenset({"start_order", "controller_last"})
-STANDING_REASONS = frozenset({"observe", "paused", "in_maintenance", "no_lease", "needs_approval"})
-"""Refusals that somebody chose; they are told with the failure, not as an escalation."""
-
-QUEUED = frozenset(
-    {"slot_taken", "slot_unknown", "verifying", "first_one_first", "unresolved_act", "voters_first",
-     "last_in_sync_first", "controller_last", "look_again"}
-)  # fmt: skip
-"""Refusals that end with what goes on elsewhere; a person is told only when they stand long."""
-
 DRAFT = "draft"
 """The id of an act that is not proposed; several drafts of one turn must not share a real one."""
 
@@ -191,7 +182,7 @@ def _decide(turn: Turn, question: Question) -> None:
         turn.move(request, state=RequestState.PROPOSED)
         turn.look(request.node, f"{request.action} was proposed")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
-    elif proposed and all(verdict.reason == "look_again" for verdict in blocking):
+    elif proposed and all(verdict.reason is Reason.LOOK_AGAIN for verdict in blocking):
         if turn.now.mono_s - request.proposed.mono_s >= turn.policy.timeout_s:
             turn.look(request.node, f"the look for {request.action} was lost")
         turn.wake_by(turn.now.mono_s + turn.policy.suspect_interval_s)
@@ -258,15 +249,13 @@ def _tell(
 
 
 def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -> None:
-    reasons = {verdict.reason for verdict in blocking}
-    if reasons & STANDING_REASONS:
+    natures = {nature(verdict.reason) for verdict in blocking}
+    if Nature.CHOSEN in natures:
         return
     held = turn.now.since(incident.confirmed or turn.now)
-    queued = all(verdict.reason in QUEUED or verdict.until for verdict in blocking)
+    queued = all(nature(v.reason) is Nature.QUEUED or v.until for v in blocking)
     limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
-    final = reasons & {"out_of_rungs", "died_young", "never_answered", "disk_full",
-                       "duplicate_id"}  # fmt: skip
-    if final or held >= limit:
+    if Nature.FINAL in natures or held >= limit:
         why = "; ".join(verdict.text for verdict in blocking)
         escalate(turn, turn.memory.incidents[incident.id], f"healing is refused: {why}")
     else:

@@ -12,29 +12,188 @@ from kafka_self_healing.model.evidence import Family
 class Condition(StrEnum):
     """Named situations; docs/conditions.md has one section for each."""
 
+    # of the whole cluster
     QUORUM_LOST = "QUORUM_LOST"
     ENSEMBLE_QUORUM_LOST = "ENSEMBLE_QUORUM_LOST"
     MASS_FAILURE = "MASS_FAILURE"
     VIEWPOINT_LOST = "VIEWPOINT_LOST"
+    CONTROLLER_MISSING = "CONTROLLER_MISSING"
+    PARTITIONS_OFFLINE = "PARTITIONS_OFFLINE"
+    UNDER_REPLICATED = "UNDER_REPLICATED"
+    REASSIGNMENT_RUNNING = "REASSIGNMENT_RUNNING"
+    # of a process that has ended
     PROCESS_GONE = "PROCESS_GONE"
-    PROCESS_HUNG = "PROCESS_HUNG"
-    STORAGE_HUNG = "STORAGE_HUNG"
+    KILLED_BY_KERNEL = "KILLED_BY_KERNEL"
     TERMINATED = "TERMINATED"
     STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
+    UNIT_ABSENT = "UNIT_ABSENT"
+    NOT_COMMISSIONED = "NOT_COMMISSIONED"
+    NO_QUORUM_YET = "NO_QUORUM_YET"
+    START_LIMIT_HIT = "START_LIMIT_HIT"
+    CRASH_LOOP = "CRASH_LOOP"
+    CONFIG_BROKEN = "CONFIG_BROKEN"
+    PORT_TAKEN = "PORT_TAKEN"
+    WRONG_IDENTITY = "WRONG_IDENTITY"
+    DUPLICATE_ID = "DUPLICATE_ID"
+    # of a process on its way
     SHUTTING_DOWN = "SHUTTING_DOWN"
-    RECOVERING_LOGS = "RECOVERING_LOGS"
     STARTING = "STARTING"
-    UNDER_REPLICATED = "UNDER_REPLICATED"
-    PROBE_MISCONFIGURED = "PROBE_MISCONFIGURED"
+    RECOVERING_LOGS = "RECOVERING_LOGS"
+    RECOVERY_STALLED = "RECOVERY_STALLED"
+    # of a process that runs and is not well
+    PROCESS_HUNG = "PROCESS_HUNG"
+    SESSION_LOST = "SESSION_LOST"
+    SERVING_NOT_COUNTED = "SERVING_NOT_COUNTED"
+    COUNTED_NOT_SERVING = "COUNTED_NOT_SERVING"
+    CONTROLLER_WEDGED = "CONTROLLER_WEDGED"
+    HEAP_EXHAUSTED = "HEAP_EXHAUSTED"
+    INTER_BROKER_AUTH_BROKEN = "INTER_BROKER_AUTH_BROKEN"
     FLAPPING = "FLAPPING"
     UNDIAGNOSED = "UNDIAGNOSED"
+    # of its storage
+    STORAGE_HUNG = "STORAGE_HUNG"
+    STORAGE_LOST = "STORAGE_LOST"
+    STORAGE_MISSING = "STORAGE_MISSING"
+    DISK_FULL = "DISK_FULL"
+    DISK_FILLING = "DISK_FILLING"
+    LOG_DIR_FAILED = "LOG_DIR_FAILED"
+    # of its host and of the ways to it
+    HOST_DOWN = "HOST_DOWN"
+    HOST_FROZEN = "HOST_FROZEN"
+    PARTITIONED = "PARTITIONED"
+    # beside whatever else a node has
+    OVERLOADED = "OVERLOADED"
+    DESCRIPTORS_EXHAUSTED = "DESCRIPTORS_EXHAUSTED"
+    METADATA_ERRORS = "METADATA_ERRORS"
+    ENSEMBLE_DEGRADED = "ENSEMBLE_DEGRADED"
+    CERTIFICATE_EXPIRING = "CERTIFICATE_EXPIRING"
+    CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
+    JMX_UNREACHABLE = "JMX_UNREACHABLE"
+    PROBE_MISCONFIGURED = "PROBE_MISCONFIGURED"
+    CHECK_FAILED = "CHECK_FAILED"
 
 
-HEALABLE = frozenset({Condition.PROCESS_GONE, Condition.TERMINATED, Condition.PROCESS_HUNG})
+class Reply(StrEnum):
+    """What the healer answers a confirmed condition with.
+
+    START, RESTART: its ladder, as far as the guards permit. LEAVE: nothing, it is no failure.
+    HANDS_OFF: told, nothing else. WATCH: told, and a person is called when it lasts. PAGE: a
+    person is called at once. NOTE: `explain`, `status` and the digest say it; nobody is called.
+    """
+
+    START = "start"
+    RESTART = "restart"
+    LEAVE = "leave"
+    HANDS_OFF = "hands off"
+    WATCH = "watch"
+    PAGE = "page"
+    NOTE = "note"
+
+
+def reply(condition: Condition) -> Reply:
+    """Return the answer to a condition. mypy proves that none is forgotten."""
+    match condition:
+        case (
+            Condition.PROCESS_GONE
+            | Condition.KILLED_BY_KERNEL
+            | Condition.TERMINATED
+            | Condition.START_LIMIT_HIT
+        ):
+            return Reply.START
+        case (
+            Condition.PROCESS_HUNG
+            | Condition.SESSION_LOST
+            | Condition.SERVING_NOT_COUNTED
+            | Condition.COUNTED_NOT_SERVING
+            | Condition.CONTROLLER_WEDGED
+            | Condition.HEAP_EXHAUSTED
+        ):
+            return Reply.RESTART
+        case Condition.STARTING | Condition.RECOVERING_LOGS | Condition.SHUTTING_DOWN:
+            return Reply.LEAVE
+        case Condition.STOPPED_BY_OPERATOR:
+            return Reply.HANDS_OFF
+        case (
+            Condition.QUORUM_LOST
+            | Condition.ENSEMBLE_QUORUM_LOST
+            | Condition.CONTROLLER_MISSING
+            | Condition.PARTITIONS_OFFLINE
+            | Condition.UNDER_REPLICATED
+            | Condition.NO_QUORUM_YET
+        ):
+            return Reply.WATCH
+        case (
+            Condition.JMX_UNREACHABLE | Condition.NOT_COMMISSIONED | Condition.REASSIGNMENT_RUNNING
+        ):
+            return Reply.NOTE
+        case (
+            Condition.MASS_FAILURE
+            | Condition.VIEWPOINT_LOST
+            | Condition.UNIT_ABSENT
+            | Condition.CRASH_LOOP
+            | Condition.CONFIG_BROKEN
+            | Condition.PORT_TAKEN
+            | Condition.WRONG_IDENTITY
+            | Condition.DUPLICATE_ID
+            | Condition.RECOVERY_STALLED
+            | Condition.INTER_BROKER_AUTH_BROKEN
+            | Condition.FLAPPING
+            | Condition.UNDIAGNOSED
+            | Condition.STORAGE_HUNG
+            | Condition.STORAGE_LOST
+            | Condition.STORAGE_MISSING
+            | Condition.DISK_FULL
+            | Condition.DISK_FILLING
+            | Condition.LOG_DIR_FAILED
+            | Condition.HOST_DOWN
+            | Condition.HOST_FROZEN
+            | Condition.PARTITIONED
+            | Condition.OVERLOADED
+            | Condition.DESCRIPTORS_EXHAUSTED
+            | Condition.METADATA_ERRORS
+            | Condition.ENSEMBLE_DEGRADED
+            | Condition.CERTIFICATE_EXPIRING
+            | Condition.CERTIFICATE_EXPIRED
+            | Condition.PROBE_MISCONFIGURED
+            | Condition.CHECK_FAILED
+        ):
+            return Reply.PAGE
+
+
+def _answered_with(*replies: Reply) -> frozenset[Condition]:
+    return frozenset(condition for condition in Condition if reply(condition) in replies)
+
+
+HEALABLE = _answered_with(Reply.START, Reply.RESTART)
 """Conditions that ask for an act; all others wait, or page a person."""
 
-EXPECTED = frozenset({Condition.STARTING, Condition.RECOVERING_LOGS, Condition.SHUTTING_DOWN})
+EXPECTED = _answered_with(Reply.LEAVE)
 """Conditions that are no failure while they make progress."""
+
+PAGES = _answered_with(Reply.PAGE)
+"""Conditions that are told to a person as soon as they are confirmed: no act answers them."""
+
+BESIDE = frozenset(
+    {
+        Condition.OVERLOADED,
+        Condition.DESCRIPTORS_EXHAUSTED,
+        Condition.METADATA_ERRORS,
+        Condition.ENSEMBLE_DEGRADED,
+        Condition.CERTIFICATE_EXPIRING,
+        Condition.CERTIFICATE_EXPIRED,
+        Condition.DISK_FILLING,
+        Condition.LOG_DIR_FAILED,
+        Condition.JMX_UNREACHABLE,
+        Condition.PROBE_MISCONFIGURED,
+        Condition.CHECK_FAILED,
+    }
+)
+"""Conditions of a node that stand beside what else it has, each in an incident of its own."""
+
+
+def beside(node: str, condition: Condition) -> str:
+    """Return the subject of the incident of such a condition."""
+    return f"{node}/{condition.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +226,8 @@ class Incident:
     """One problem of one subject (a node, or the cluster's name) until it is over.
 
     `onset_before_us`: it was there when we began to look. `cause`: the latest condition that was a
-    failure; the present one may be a start. `story`: what happened, a sentence a
+    failure; the present one may be a start. `part_of`: the incident of the whole cluster that
+    explains it; what is told is told there. `story`: what happened, a sentence a
     line, the latest 60 kept. `acknowledged_by`: who took it over.
     """
 
@@ -83,6 +243,7 @@ class Incident:
     serving: Instant | None = None
     in_sync: Instant | None = None
     escalation: str = ""
+    part_of: str = ""
     told: bool = False
     cause: Condition | None = None
     acknowledged_by: str = ""

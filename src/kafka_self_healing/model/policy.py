@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.incident import HEALABLE, Condition, Reply, reply
 from kafka_self_healing.model.recovery import RetryPolicy
 
 
@@ -43,9 +43,13 @@ class Rung:
 
 
 DEFAULT_LADDERS: dict[Condition, tuple[Rung, ...]] = {
-    Condition.PROCESS_GONE: (Rung("service:start", RetryPolicy(attempts=2)),),
-    Condition.TERMINATED: (Rung("service:start", RetryPolicy(attempts=2)),),
-    Condition.PROCESS_HUNG: (Rung("service:restart", RetryPolicy(attempts=1)),),
+    condition: (
+        (Rung("service:start", RetryPolicy(attempts=2)),)
+        if reply(condition) is Reply.START
+        else (Rung("service:restart", RetryPolicy(attempts=1)),)
+    )
+    for condition in Condition
+    if condition in HEALABLE
 }
 
 

@@ -23,7 +23,7 @@ from kafka_self_healing.demo.report import Report, VictimStory, figures, report_
 from kafka_self_healing.demo.screen import Happening, PlainScreen
 from kafka_self_healing.demo.telling import longest_gap
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.decision import Answer, Verdict
+from kafka_self_healing.model.decision import Answer, Reason, Verdict
 from kafka_self_healing.model.event import (
     ActFinished,
     Decided,
@@ -67,7 +67,9 @@ EVENTS: list[Event] = [
     IncidentChanged(at(10.1), OPENED, "suspected PROCESS_GONE"),
     IncidentChanged(at(12.3), CONFIRMED, "confirmed PROCESS_GONE"),
     decided(
-        12.3, Answer.WAIT, Verdict("still_true", False, "look_again", "wait", lifted_by="a look")
+        12.3,
+        Answer.WAIT,
+        Verdict("still_true", False, Reason.LOOK_AGAIN, "wait", lifted_by="a look"),
     ),
     decided(12.4, Answer.ACT),
     ActFinished(at(12.6), RecoveryResult("act-1", "2", "service:start", ActOutcome.DONE)),
@@ -126,8 +128,8 @@ def test_decisions_carry_evidence_and_every_guard() -> None:
 def test_claims_are_what_was_said() -> None:
     """Conditions, endings, refusals by pause and mode, and what is still open."""
     refusals = [
-        decided(12.5, Answer.REFUSE, Verdict("not_paused", False, "paused")),
-        decided(12.6, Answer.REFUSE, Verdict("mode_permits", False, "observe")),
+        decided(12.5, Answer.REFUSE, Verdict("not_paused", False, Reason.PAUSED)),
+        decided(12.6, Answer.REFUSE, Verdict("mode_permits", False, Reason.OBSERVE)),
     ]
 
     healed, still_open = claims_of(EVENTS), claims_of([*EVENTS[:2], *refusals])

@@ -343,7 +343,7 @@ def test_ruok_alone_proves_nothing() -> None:
     broken.run(10)
     assert broken.step is not None
     assert broken.step.cluster.nodes["202"].ok is None
-    found = broken.found("202")
+    found = broken.found("202/PROBE_MISCONFIGURED")
     assert found is not None
     assert (found.condition, found.confirmed) == (Condition.PROBE_MISCONFIGURED, True)
     assert any("whitelist: srvr" in line for line in found.evidence)

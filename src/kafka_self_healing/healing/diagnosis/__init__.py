@@ -6,15 +6,12 @@ Cluster-wide conditions are found beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.diagnosis import cluster, probe, process
+from kafka_self_healing.healing.diagnosis.rule import NodeRule
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.model.incident import Diagnosis
+from kafka_self_healing.model.incident import Diagnosis, beside
 from kafka_self_healing.model.policy import Policy
-
-NodeRule = Callable[[Standing, ClusterView, Memory, Policy], Diagnosis | None]
 
 NODE_RULES: tuple[NodeRule, ...] = (
     process.ended,
@@ -50,6 +47,6 @@ def diagnose(view: ClusterView, memory: Memory, policy: Policy) -> list[tuple[st
             found.append((id_, own))
         misconfigured = probe.misconfigured(node, view)
         if misconfigured is not None:
-            found.append((id_, misconfigured))
+            found.append((beside(id_, misconfigured.condition), misconfigured))
     found.extend(cluster.diagnose(view, memory, policy, dict(found)))
     return found

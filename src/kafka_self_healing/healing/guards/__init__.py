@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from kafka_self_healing.healing.guards import evidence, history, operator, quorum
 from kafka_self_healing.healing.guards.subject import Guard, Question, refuse
-from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.recovery import ActClass
 
 
@@ -76,7 +76,7 @@ MISTAKES = (
 )
 """What a bug in a guard raises: such a guard refuses."""
 
-ALSO_APPROVABLE = frozenset({"reassignment", "small_quorum", "first_one_died"})
+ALSO_APPROVABLE = frozenset({Reason.REASSIGNMENT, Reason.SMALL_QUORUM, Reason.FIRST_ONE_DIED})
 """Reasons that an approval lifts although their guard's others stand."""
 
 
@@ -100,7 +100,7 @@ def _ask(row: Row, question: Question) -> Verdict:
     try:
         return row.ask(question)
     except MISTAKES as error:
-        return refuse("guard_failed", f"the guard itself failed: {error!r}", lifted_by="a fix")
+        return refuse(Reason.GUARD_FAILED, f"the guard itself failed: {error!r}", lifted_by="a fix")
 
 
 def judge(question: Question, rows: Iterable[Row]) -> list[Verdict]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from kafka_self_healing.healing.assessment import fresh_bound_s
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.view import EXTRA_LISTENERS
-from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import (
     CertificateFact,
     CheckResult,
@@ -18,7 +18,7 @@ from kafka_self_healing.model.evidence import (
     ListenerCertificate,
     Outcome,
 )
-from kafka_self_healing.model.incident import HEALABLE, Condition
+from kafka_self_healing.model.incident import Reply, reply
 from kafka_self_healing.model.recovery import ActClass, act_class
 
 NEEDED_FAMILIES = 2
@@ -34,7 +34,9 @@ def warmed_up(q: Question) -> Verdict:
         return PASSES
     done = warming.done(q.view.view.statuses, q.view.view.cluster)
     text = f"warming up ({warming.why}): {done} of {q.policy.warm_rounds} rounds"
-    return refuse("warming_up", text, lifted_by="full rounds", until=q.now + q.policy.interval_s)
+    return refuse(
+        Reason.WARMING_UP, text, lifted_by="full rounds", until=q.now + q.policy.interval_s
+    )
 
 
 def clock_is_sane(q: Question) -> Verdict:
@@ -43,7 +45,7 @@ def clock_is_sane(q: Question) -> Verdict:
     if doubt is None:
         return PASSES
     until = q.now + q.policy.interval_s
-    return refuse("clock_stepped", doubt.why, lifted_by="three rounds that agree", until=until)
+    return refuse(Reason.CLOCK_STEPPED, doubt.why, lifted_by="three rounds that agree", until=until)
 
 
 def view_is_fresh(q: Question) -> Verdict:
@@ -53,7 +55,7 @@ def view_is_fresh(q: Question) -> Verdict:
         stale += _stale_peers(q)
     if not stale:
         return PASSES
-    return refuse("stale", f"no fresh look of {', '.join(stale)}", lifted_by="a fresh look")
+    return refuse(Reason.STALE, f"no fresh look of {', '.join(stale)}", lifted_by="a fresh look")
 
 
 def _kinds_used(q: Question) -> list[Kind]:
@@ -84,7 +86,7 @@ def viewpoint_is_sound(q: Question) -> Verdict:
     if not q.view.viewpoint_lost:
         return PASSES
     text = f"{len(q.view.dark)} of {len(q.view.nodes)} nodes answer on no way that we have"
-    return refuse("viewpoint_lost", text, lifted_by="seeing more than half of the nodes")
+    return refuse(Reason.VIEWPOINT_LOST, text, lifted_by="seeing more than half of the nodes")
 
 
 def no_storm(q: Question) -> Verdict:
@@ -95,7 +97,7 @@ def no_storm(q: Question) -> Verdict:
     names = ", ".join(sorted(view.storm_nodes))
     count = f"{len(view.storm_nodes)} of {len(q.view.nodes)}"
     return refuse(
-        "storm",
+        Reason.STORM,
         f"{count} nodes went dark or silent together: {names}",
         lifted_by=f"{q.policy.storm_quiet_s:g} s without another one, or approval",
     )
@@ -106,7 +108,7 @@ def two_families(q: Question) -> Verdict:
     found = q.diagnosis
     if found is None or not _asks_for(q):
         return refuse(
-            "nothing_wrong",
+            Reason.NOTHING_WRONG,
             f"nothing asks for {q.request.action} on this node",
             lifted_by="a condition that asks for it",
         )
@@ -115,31 +117,30 @@ def two_families(q: Question) -> Verdict:
         return PASSES
     seen = ", ".join(names) or "no family"
     return refuse(
-        "one_family", f"only {seen} shows it; two are needed", lifted_by="a second family"
+        Reason.ONE_FAMILY, f"only {seen} shows it; two are needed", lifted_by="a second family"
     )
 
 
 def _asks_for(q: Question) -> bool:
     """Whether the diagnosis is one that an act of this class may answer."""
-    found = q.diagnosis
-    if found is None or found.condition not in HEALABLE:
+    if q.diagnosis is None:
         return False
-    wanted = ActClass.RESTART if found.condition is Condition.PROCESS_HUNG else ActClass.START
-    return act_class(q.request.action) is wanted
+    start = act_class(q.request.action) is ActClass.START
+    return reply(q.diagnosis.condition) is (Reply.START if start else Reply.RESTART)
 
 
 def still_true(q: Question) -> Verdict:
     """What asked for the act is still so, by looks that began after it was proposed."""
     if not _asks_for(q) or q.diagnosis is None or not q.diagnosis.confirmed:
         why = q.diagnosis.waiting if q.diagnosis else ""
-        return refuse("not_confirmed", why or "it is no longer so", lifted_by="confirmation")
+        return refuse(Reason.NOT_CONFIRMED, why or "it is no longer so", lifted_by="confirmation")
     if q.proposed_at is None:
         return PASSES
     missing = [name for name, look in _looks_needed(q) if not _began_after(look, q.proposed_at)]
     if not missing:
         return PASSES
     return refuse(
-        "look_again",
+        Reason.LOOK_AGAIN,
         f"waiting for a look of {', '.join(missing)} that began after the proposal",
         lifted_by="a fresh look",
         until=q.now + q.policy.suspect_interval_s,
@@ -169,13 +170,13 @@ def _began_after(look: CheckResult | None, proposed: float) -> bool:
 def data_dirs_present(q: Question) -> Verdict:
     """Each data directory is on its device and holds its identity; a start makes no empty one."""
     if Kind.HOST not in q.node.config.kinds:
-        return report("data_dirs_not_watched", "its data directories are not watched")
+        return report(Reason.DATA_DIRS_NOT_WATCHED, "its data directories are not watched")
     track = q.view.view.track(q.request.node, Kind.HOST)
     fact = track.result.fact if track else None
     dirs = fact.data_dirs if isinstance(fact, HostFact) else None
     approval = "repairing the mount, or approval of a first start"
     if track is None or q.now - track.result.ended > q.policy.fresh_cap_s or dirs is None:
-        return refuse("data_dirs_unreadable", "its data directories cannot be read",
+        return refuse(Reason.DATA_DIRS_UNREADABLE, "its data directories cannot be read",
                       lifted_by=approval)  # fmt: skip
     for directory in _identified(q, dirs):
         what = {
@@ -186,12 +187,12 @@ def data_dirs_present(q: Question) -> Verdict:
         for words, good in what.items():
             if good is not True:
                 text = f"{directory.path} {words}" + ("" if good is False else " (not known)")
-                return refuse("storage_missing", text, lifted_by=approval)
+                return refuse(Reason.STORAGE_MISSING, text, lifted_by=approval)
     disks = fact.disks if isinstance(fact, HostFact) else None
     for disk in disks or ():
         if disk.usable is not None and disk.usable < FULL_BYTES:
             text = f"the disk of {disk.path} is full: {disk.usable} bytes left"
-            return refuse("disk_full", text, lifted_by="free space, or approval")
+            return refuse(Reason.DISK_FULL, text, lifted_by="free space, or approval")
     return PASSES
 
 
@@ -220,7 +221,7 @@ def certificates_are_valid(q: Question) -> Verdict:
         return PASSES
     unread = "a look that can read them, or approval"
     if look is None or q.now - look.ended > q.policy.certificate_fresh_s:
-        return refuse("certificate_unreadable", "nobody has read its certificates lately",
+        return refuse(Reason.CERTIFICATE_UNREADABLE, "nobody has read its certificates lately",
                       lifted_by=unread)  # fmt: skip
     for one in served:
         bad = _bad_certificate(one, q, q.now - look.ended)
@@ -229,7 +230,7 @@ def certificates_are_valid(q: Question) -> Verdict:
     read = sum(one.listener not in EXTRA_LISTENERS for one in served)
     if read < wanted:
         text = f"{read} of its {wanted} TLS listeners showed a certificate"
-        return refuse("certificate_unreadable", text, lifted_by=unread)
+        return refuse(Reason.CERTIFICATE_UNREADABLE, text, lifted_by=unread)
     return PASSES
 
 
@@ -250,10 +251,10 @@ def _bad_certificate(one: ListenerCertificate, q: Question, age_s: float) -> Ver
         days = min(ends) / DAY_S
         left = f"expired {-days:.1f} days ago" if days < 0 else f"has {days:.2f} days left"
         text = f"{name} {left}: the new process would not come back"
-        return refuse("certificate_expired", text, lifted_by=renewed)
+        return refuse(Reason.CERTIFICATE_EXPIRED, text, lifted_by=renewed)
     if one.problem:
-        return refuse("certificate_problem", f"{name}: {one.problem}", lifted_by=renewed)
+        return refuse(Reason.CERTIFICATE_PROBLEM, f"{name}: {one.problem}", lifted_by=renewed)
     if not ends or one.problem is None:
-        return refuse("certificate_unreadable", f"{name} could not be read whole",
+        return refuse(Reason.CERTIFICATE_UNREADABLE, f"{name} could not be read whole",
                       lifted_by="a look that can read it, or approval")  # fmt: skip
     return None

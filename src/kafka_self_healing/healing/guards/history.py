@@ -8,7 +8,7 @@ from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.diagnosis.process import rebooted
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
 from kafka_self_healing.healing.memory import STEP_STOP
-from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Budget
@@ -30,7 +30,7 @@ def no_unresolved_act(q: Question) -> Verdict:
         if request.state is RequestState.PROPOSED:
             continue
         text = f"{request.action} ({request.id}) is {request.state.value}"
-        return refuse("unresolved_act", text, lifted_by="its end")
+        return refuse(Reason.UNRESOLVED_ACT, text, lifted_by="its end")
     return PASSES
 
 
@@ -50,24 +50,24 @@ def one_at_a_time(q: Question) -> Verdict:
 def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
     what = f"{other.action} on node {other.node} ({other.id})"
     if other.state is RequestState.EXECUTING:
-        return refuse("slot_taken", f"{what} is executing", lifted_by="its end")
+        return refuse(Reason.SLOT_TAKEN, f"{what} is executing", lifted_by="its end")
     ended = other.ended.mono_s if other.ended else q.now
     if other.state is RequestState.UNKNOWN and q.now < ended + other.limit_s:
-        return refuse("slot_unknown", f"{what} may still be executing", lifted_by="its end",
+        return refuse(Reason.SLOT_UNKNOWN, f"{what} may still be executing", lifted_by="its end",
                       until=ended + other.limit_s)  # fmt: skip
     if other.state is not RequestState.VERIFYING:
         return None
     if q.request.act_class in RESTARTS:
-        return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing")
+        return refuse(Reason.VERIFYING, f"{what} is not yet healed", lifted_by="its healing")
     lost = q.view.quorum is Quorum.LOST
     if other.act_class in RESTARTS and not (lost and q.node.config.is_keeper):
         return _restart_holds(q, what, ended)
     until = ended + (q.policy.slot_quorum_lost_s if lost else q.policy.slot_s)
     if q.now < until:
-        return refuse("slot_taken", f"{what} has just started", until=until,
+        return refuse(Reason.SLOT_TAKEN, f"{what} has just started", until=until,
                       lifted_by="the new process living on")  # fmt: skip
     if not q.node.config.is_keeper and not _shows_life(q, other.node):
-        return refuse("first_one_first", f"{what} neither answers nor shows progress",
+        return refuse(Reason.FIRST_ONE_FIRST, f"{what} neither answers nor shows progress",
                       lifted_by="its answer")  # fmt: skip
     return None
 
@@ -83,7 +83,7 @@ def _restart_holds(q: Question, what: str, ended: float) -> Verdict | None:
     until = ended + alone + q.policy.stable_window_s(session)
     if q.now >= until:
         return None
-    return refuse("verifying", f"{what} is not yet healed", lifted_by="its healing, or time",
+    return refuse(Reason.VERIFYING, f"{what} is not yet healed", lifted_by="its healing, or time",
                   until=until)  # fmt: skip
 
 
@@ -107,10 +107,12 @@ def _earlier_starts(q: Question) -> Verdict:
         text = f"the start of node {act.node} for the same cause ended again"
         lift = f"kafka-self-healing ack {act.incident}, or approval"
         if not q.node.config.is_keeper:
-            return refuse("first_one_died", text, lifted_by=lift)
+            return refuse(Reason.FIRST_ONE_DIED, text, lifted_by=lift)
         left = q.policy.second_start_min_life_s - q.view.now.since(act.ended or act.proposed)
         if left > 0:
-            return refuse("first_one_died", text, lifted_by=f"time, {lift}", until=q.now + left)
+            return refuse(
+                Reason.FIRST_ONE_DIED, text, lifted_by=f"time, {lift}", until=q.now + left
+            )
     return PASSES
 
 
@@ -124,7 +126,7 @@ def restart_spacing(q: Question) -> Verdict:
             left = q.policy.restart_spacing_s - q.view.now.since(act.ended)
             if left > 0:
                 text = f"node {act.node} was restarted {q.view.now.since(act.ended):.0f} s ago"
-                return refuse("restart_spacing", text, until=max(until, q.now + left),
+                return refuse(Reason.RESTART_SPACING, text, until=max(until, q.now + left),
                               lifted_by="time, or approval")  # fmt: skip
     return PASSES
 
@@ -134,7 +136,9 @@ def not_latched(q: Question) -> Verdict:
     if not q.memory.latch:
         return PASSES
     text = f"the restart {q.memory.latch} did not come back"
-    return refuse("latched", text, lifted_by="a healthy cluster, an acknowledgement, or approval")
+    return refuse(
+        Reason.LATCHED, text, lifted_by="a healthy cluster, an acknowledgement, or approval"
+    )
 
 
 def anti_flap(q: Question) -> Verdict:
@@ -149,7 +153,7 @@ def anti_flap(q: Question) -> Verdict:
         left = q.policy.anti_flap_s - q.view.now.since(act.ended)
         if left > 0:
             text = f"restarted for {act.condition} {q.view.now.since(act.ended):.0f} s ago"
-            return refuse("anti_flap", text, lifted_by="time, or approval", until=q.now + left)
+            return refuse(Reason.ANTI_FLAP, text, lifted_by="time, or approval", until=q.now + left)
     return PASSES
 
 
@@ -176,7 +180,7 @@ def backoff_over(q: Question) -> Verdict:
     left, why = max(waits, default=(0.0, ""))
     if left <= 0:
         return PASSES
-    return refuse("backoff", f"{why}, {left:.0f} s left", lifted_by="time, or approval",
+    return refuse(Reason.BACKOFF, f"{why}, {left:.0f} s left", lifted_by="time, or approval",
                   until=q.now + left)  # fmt: skip
 
 
@@ -197,13 +201,19 @@ def within_budget(q: Question) -> Verdict:
     acts = [act for act in q.memory.acts if act.id != q.request.id]
     restart = q.request.act_class in RESTARTS
     alike = [act for act in acts if (act.act_class in RESTARTS) == restart]
-    checks: list[tuple[str, Budget, Iterable[RecoveryRequest]]] = [
-        ("node", q.policy.node_budget, [a for a in acts if a.node == q.request.node]),
-        ("cluster", q.policy.restart_budget if restart else q.policy.start_budget, alike),
+    cluster = q.policy.restart_budget if restart else q.policy.start_budget
+    checks: list[tuple[Reason, str, Budget, Iterable[RecoveryRequest]]] = [
+        (
+            Reason.NODE_BUDGET,
+            "node",
+            q.policy.node_budget,
+            [a for a in acts if a.node == q.request.node],
+        ),
+        (Reason.CLUSTER_BUDGET, "cluster", cluster, alike),
     ]
     if restart:
-        checks.append(("fleet", q.policy.fleet_budget, alike))
-    for name, budget, spent in checks:
+        checks.append((Reason.FLEET_BUDGET, "fleet", q.policy.fleet_budget, alike))
+    for reason, name, budget, spent in checks:
         ages = sorted(
             (q.view.now.since(act.began) for act in spent if act.began is not None), reverse=True
         )
@@ -211,7 +221,7 @@ def within_budget(q: Question) -> Verdict:
         if len(ages) >= budget.acts:
             left = budget.window_s - ages[len(ages) - budget.acts]
             text = f"{len(ages)} of {budget.acts} acts of the {name} in {budget.window_s:.0f} s"
-            return refuse(f"{name}_budget", text, lifted_by="time, or approval",
+            return refuse(reason, text, lifted_by="time, or approval",
                           until=q.now + left)  # fmt: skip
     return PASSES
 
@@ -220,7 +230,7 @@ def attempts_left(q: Question) -> Verdict:
     """The ladder has an attempt left, and a second start has a reason to go better."""
     again = "kafka-self-healing ack " + (q.request.incident or "INCIDENT")
     if q.request.rung >= q.rungs:
-        return refuse("out_of_rungs", "all attempts are used", lifted_by=again)
+        return refuse(Reason.OUT_OF_RUNGS, "all attempts are used", lifted_by=again)
     last = _last_act(q)
     second = q.request.act_class is ActClass.START and q.request.attempt > 1
     if second and last is not None and last.state is RequestState.FAILED and last.ended:
@@ -228,7 +238,7 @@ def attempts_left(q: Question) -> Verdict:
         lived = max(0.0, end.since - last.ended.mono_s) if end is not None else 0.0
         if lived < q.policy.second_start_min_life_s:
             text = f"the last start lived {lived:.0f} s and nothing says why it ended"
-            return refuse("died_young", text, lifted_by=again)
+            return refuse(Reason.DIED_YOUNG, text, lifted_by=again)
     return _never_answered(q)
 
 
@@ -246,4 +256,4 @@ def _never_answered(q: Question) -> Verdict:
     if run.answered or not run.led or q.view.view.cluster.mode is not ClusterMode.KRAFT:
         return PASSES
     text = f"its last run never answered and ended by itself with exit status {service.exit_status}"
-    return refuse("never_answered", text, lifted_by="repair of its cause, or approval")
+    return refuse(Reason.NEVER_ANSWERED, text, lifted_by="repair of its cause, or approval")

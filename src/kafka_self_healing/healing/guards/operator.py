@@ -6,7 +6,7 @@ from kafka_self_healing.healing.assessment import Process, Standing
 from kafka_self_healing.healing.diagnosis.process import reason_known
 from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
 from kafka_self_healing.model.control import Order
-from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.policy import Mode
 from kafka_self_healing.model.recovery import ActClass
 
@@ -18,7 +18,7 @@ def not_paused(q: Question) -> Verdict:
     for switch in q.memory.switches:
         if switch.order is Order.PAUSE and switch.holds(q.view.now):
             text = f"paused by {switch.by}" + (f": {switch.reason}" if switch.reason else "")
-            return refuse("paused", text, lifted_by="kafka-self-healing resume")
+            return refuse(Reason.PAUSED, text, lifted_by="kafka-self-healing resume")
     return PASSES
 
 
@@ -30,7 +30,7 @@ def not_in_maintenance(q: Question) -> Verdict:
         if switch.target in {"", q.view.view.cluster.name, q.request.node}:
             what = switch.target or "the cluster"
             text = f"{what} is in maintenance by {switch.by}: {switch.reason or 'no reason given'}"
-            return refuse("in_maintenance", text, lifted_by="the end of the maintenance")
+            return refuse(Reason.IN_MAINTENANCE, text, lifted_by="the end of the maintenance")
     return PASSES
 
 
@@ -38,7 +38,9 @@ def has_lease(q: Question) -> Verdict:
     """This daemon holds the cluster's lease."""
     if q.view.view.lease:
         return PASSES
-    return refuse("no_lease", "another daemon acts for this cluster", lifted_by="holding the lease")
+    return refuse(
+        Reason.NO_LEASE, "another daemon acts for this cluster", lifted_by="holding the lease"
+    )
 
 
 def known_node(q: Question) -> Verdict:
@@ -46,16 +48,16 @@ def known_node(q: Question) -> Verdict:
     if q.request.node in q.memory.seen:
         return PASSES
     text = f"node {q.request.node} was never seen alive, neither by us nor by the cluster"
-    return refuse("not_commissioned", text, lifted_by="seeing it alive once")
+    return refuse(Reason.NOT_COMMISSIONED, text, lifted_by="seeing it alive once")
 
 
 def mode_permits(q: Question) -> Verdict:
     """The mode allows the act, or a person approved it."""
     if q.approval is not None:
-        return report("approved", f"approved by {q.approval.by}")
+        return report(Reason.APPROVED, f"approved by {q.approval.by}")
     what = f"{q.request.action} on node {q.request.node}, attempt {q.request.attempt}"
     if q.policy.mode is Mode.OBSERVE:
-        return refuse("observe", f"would act: {what}", lifted_by="mode: auto")
+        return refuse(Reason.OBSERVE, f"would act: {what}", lifted_by="mode: auto")
     if q.request.act_class is ActClass.START and q.request.node in q.memory.owed_starts:
         return PASSES  # who let us stop it wants it started
     service = q.node.service
@@ -65,7 +67,9 @@ def mode_permits(q: Question) -> Verdict:
     if q.policy.mode is Mode.APPROVE or blind:
         why = "nothing says why the process ended; " if blind else ""
         command = f"kafka-self-healing approve {q.request.incident}"
-        return refuse("needs_approval", f"{why}{what} needs a person's approval", lifted_by=command)
+        return refuse(
+            Reason.NEEDS_APPROVAL, f"{why}{what} needs a person's approval", lifted_by=command
+        )
     return PASSES
 
 
@@ -73,39 +77,47 @@ def no_foreign_work(q: Question) -> Verdict:
     """Nobody else is at work on the node: a job, another tool's lock, a debugger, a stop."""
     service = q.node.service
     if service is None:
-        return refuse("service_unreadable", "the service manager's word is missing", lifted_by=SEEN)
+        return refuse(
+            Reason.SERVICE_UNREADABLE, "the service manager's word is missing", lifted_by=SEEN
+        )
     if service.job is None or service.host_lock is None:
         what = "a queued job" if service.job is None else "another tool's lock"
-        return refuse("work_unreadable", f"whether there is {what} cannot be read", lifted_by=SEEN)
+        return refuse(
+            Reason.WORK_UNREADABLE, f"whether there is {what} cannot be read", lifted_by=SEEN
+        )
     if service.job:
         return refuse(
-            "unit_job",
+            Reason.UNIT_JOB,
             f"a job is queued for its unit: {service.job}",
             lifted_by="the end of the job",
         )
     if service.host_lock:
         return refuse(
-            "host_lock",
+            Reason.HOST_LOCK,
             f"another tool holds the host's lock: {service.host_lock}",
             lifted_by="its release",
         )
     if q.request.node not in q.memory.owed_starts:
         if q.node.process is Process.DEACTIVATING:
-            return refuse("stopping", "it is being stopped", lifted_by="its end")
+            return refuse(Reason.STOPPING, "it is being stopped", lifted_by="its end")
         if service.stop_requested is None:
             return refuse(
-                "stop_unreadable", "whether a stop was requested cannot be read", lifted_by=SEEN
+                Reason.STOP_UNREADABLE,
+                "whether a stop was requested cannot be read",
+                lifted_by=SEEN,
             )
         if service.stop_requested:
             return refuse(
-                "stop_requested", "somebody asked it to stop", lifted_by="a start by an operator"
+                Reason.STOP_REQUESTED,
+                "somebody asked it to stop",
+                lifted_by="a start by an operator",
             )
     if service.unit_file is None:
         return refuse(
-            "unit_unreadable", "whether its unit is masked cannot be read", lifted_by=SEEN
+            Reason.UNIT_UNREADABLE, "whether its unit is masked cannot be read", lifted_by=SEEN
         )
     if service.unit_file == "masked":
-        return refuse("masked", "its unit is masked", lifted_by="unmasking it")
+        return refuse(Reason.MASKED, "its unit is masked", lifted_by="unmasking it")
     return _no_debugger(q) if q.request.act_class is ActClass.START else _left_alone(q)
 
 
@@ -114,7 +126,7 @@ def _no_debugger(q: Question) -> Verdict:
     assert service is not None
     if service.tracer_pid:
         return refuse(
-            "debugger", f"process {service.tracer_pid} traces it", lifted_by="its detaching"
+            Reason.DEBUGGER, f"process {service.tracer_pid} traces it", lifted_by="its detaching"
         )
     return PASSES
 
@@ -124,16 +136,22 @@ def _left_alone(q: Question) -> Verdict:
     assert service is not None
     if service.tracer_pid is None:
         return refuse(
-            "tracer_unreadable", "whether a debugger is attached cannot be read", lifted_by=SEEN
+            Reason.TRACER_UNREADABLE,
+            "whether a debugger is attached cannot be read",
+            lifted_by=SEEN,
         )
     if service.process_state is None:
-        return refuse("state_unreadable", "the state of its process cannot be read", lifted_by=SEEN)
+        return refuse(
+            Reason.STATE_UNREADABLE, "the state of its process cannot be read", lifted_by=SEEN
+        )
     if service.tracer_pid or service.process_state in TRACED_STATES:
-        return refuse("debugger", "a debugger is attached to it", lifted_by="its detaching")
+        return refuse(Reason.DEBUGGER, "a debugger is attached to it", lifted_by="its detaching")
     moving = q.view.witness.reassigning
     if moving and not _out_of_it(q.node):
         text = f"replicas are being moved: {', '.join(moving[:5])}"
-        return refuse("reassignment", text, lifted_by="the end of the reassignment, or approval")
+        return refuse(
+            Reason.REASSIGNMENT, text, lifted_by="the end of the reassignment, or approval"
+        )
     return PASSES
 
 

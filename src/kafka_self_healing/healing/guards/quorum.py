@@ -7,7 +7,7 @@ from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
 from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
-from kafka_self_healing.model.decision import Verdict
+from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import Kind, ProtocolFact
 from kafka_self_healing.model.incident import EXPECTED, Condition
 from kafka_self_healing.model.node import ClusterMode
@@ -32,7 +32,7 @@ def start_order(q: Question) -> Verdict:
         if waiting:
             kraft = q.view.view.cluster.mode is ClusterMode.KRAFT
             text = f"{'voters' if kraft else 'members'} go first: {', '.join(waiting)}"
-            return refuse("voters_first", text, lifted_by="their start")
+            return refuse(Reason.VOTERS_FIRST, text, lifted_by="their start")
     return _holder_first(q)
 
 
@@ -62,12 +62,12 @@ def _holder_first(q: Question) -> Verdict:
         text = f"partitions without a leader were last in sync on {', '.join(sorted(ahead))}"
         if ahead & q.view.ready:
             lift = "the start of that node, or approval"
-            return refuse("last_in_sync_first", text, lifted_by=lift)
+            return refuse(Reason.LAST_IN_SYNC_FIRST, text, lifted_by=lift)
         text += ", which is not about to be started; an unclean election would lose data"
-        return refuse("last_in_sync_down", text, lifted_by="that node's return, or approval")
+        return refuse(Reason.LAST_IN_SYNC_DOWN, text, lifted_by="that node's return, or approval")
     if not q.memory.in_sync_known and not q.node.config.is_keeper and _cluster_is_down(q):
         text = "which broker was last in sync was never known"
-        return refuse("in_sync_unknown", text, lifted_by="approval")
+        return refuse(Reason.IN_SYNC_UNKNOWN, text, lifted_by="approval")
     return PASSES
 
 
@@ -96,10 +96,10 @@ def quorum_is_present(q: Question) -> Verdict:
     who = "a controller leader" if kraft else "an ensemble that serves"
     if q.view.quorum is Quorum.LOST:
         text = f"{quorum_words(cluster.mode)} is lost; a broker would only exit"
-        return refuse("quorum_lost", text, lifted_by=who)
+        return refuse(Reason.QUORUM_LOST, text, lifted_by=who)
     if q.request.act_class is not ActClass.START and q.view.quorum is not Quorum.LED:
         text = "no controller names a leader" if kraft else "no member says that it serves"
-        return refuse("quorum_unknown", text, lifted_by=who)
+        return refuse(Reason.QUORUM_UNKNOWN, text, lifted_by=who)
     return PASSES
 
 
@@ -111,12 +111,12 @@ def quorum_is_safe(q: Question) -> Verdict:
         return PASSES
     voters = q.view.view.cluster.voters
     if q.view.account is None:
-        return refuse("quorum_unreadable", "no controller names a leader",
+        return refuse(Reason.QUORUM_UNREADABLE, "no controller names a leader",
                       lifted_by="a controller leader")  # fmt: skip
     listed = {voter.id for voter in q.view.account.voters or ()}
     if listed != set(voters):
         text = f"the leader's voters are {', '.join(sorted(listed))}, not the configured ones"
-        return refuse("voters_differ", text, lifted_by="a configuration that matches")
+        return refuse(Reason.VOTERS_DIFFER, text, lifted_by="a configuration that matches")
     healthy = [
         id_ for id_ in voters if id_ != q.request.node and q.view.nodes[id_].voter_fresh is True
     ]
@@ -127,11 +127,11 @@ def _ensemble_is_safe(q: Question) -> Verdict:
     """Known healthy: a member that serves by its own word, and that the others count in."""
     ensemble = q.view.ensemble
     if ensemble.leader is None or not ensemble.led:
-        return refuse("quorum_unreadable", "no member says that it leads the ensemble",
+        return refuse(Reason.QUORUM_UNREADABLE, "no member says that it leads the ensemble",
                       lifted_by="an ensemble that serves")  # fmt: skip
     if ensemble.synced is not None and ensemble.synced >= ensemble.size:
         text = f"its leader counts {ensemble.synced} followers, {ensemble.size - 1} are configured"
-        return refuse("voters_differ", text, lifted_by="a configuration that matches")
+        return refuse(Reason.VOTERS_DIFFER, text, lifted_by="a configuration that matches")
     healthy = [
         node.id
         for node in q.view.nodes.values()
@@ -147,8 +147,8 @@ def _enough(q: Question, what: str, healthy: int, size: int) -> Verdict:
     text = f"without {q.request.node} {healthy} of {size} {what} are known healthy"
     text += f"; {majority} are needed"
     if size <= SMALL_GROUP:
-        return refuse("small_quorum", text, lifted_by="approval")
-    return refuse("quorum_at_risk", text, lifted_by=f"more healthy {what}")
+        return refuse(Reason.SMALL_QUORUM, text, lifted_by="approval")
+    return refuse(Reason.QUORUM_AT_RISK, text, lifted_by=f"more healthy {what}")
 
 
 def registration_released(q: Question) -> Verdict:
@@ -157,7 +157,9 @@ def registration_released(q: Question) -> Verdict:
     if cluster.mode is not ClusterMode.ZOOKEEPER or not q.node.config.is_broker:
         return PASSES
     if end is None:
-        return refuse("release_not_seen", "when its process ended is not known", lifted_by=SEEN)
+        return refuse(
+            Reason.RELEASE_NOT_SEEN, "when its process ended is not known", lifted_by=SEEN
+        )
     said = _still_listed(q, end.since)
     since, session = _session_since(q, end.since), cluster.session_timeout_s
     if any(said.values()):
@@ -167,10 +169,10 @@ def registration_released(q: Question) -> Verdict:
         last = since + REGISTRATION_SESSIONS * session
         if q.now >= last:
             text += ": does another process bear its id?"
-            return refuse("duplicate_id", text, lifted_by="its leaving the list, or approval")
+            return refuse(Reason.DUPLICATE_ID, text, lifted_by="its leaving the list, or approval")
         due = since + session + 2 * cluster.tick_s
         text += f"; it ends in {due - q.now:.0f} s at the latest" if due > q.now else ""
-        return refuse("still_registered", text, until=due if due > q.now else last,
+        return refuse(Reason.STILL_REGISTERED, text, until=due if due > q.now else last,
                       lifted_by="its leaving the list, or approval")  # fmt: skip
     living = sum(_can_witness(q, node) for node in q.view.nodes.values())
     if said and len(said) >= min(2, living):
@@ -183,10 +185,14 @@ def _released_in_time(q: Question, due: float) -> Verdict:
     nobody = "too few brokers can be asked whether its registration is gone"
     if q.view.ensemble.leader is None or not q.view.ensemble.led:
         text = f"{nobody}, and no member says that it leads the ensemble"
-        return refuse("release_not_seen", text, lifted_by="a witness, the ensemble, or approval")
+        return refuse(
+            Reason.RELEASE_NOT_SEEN, text, lifted_by="a witness, the ensemble, or approval"
+        )
     if q.now < due:
         text = f"{nobody}; its session ends in {due - q.now:.0f} s at the latest"
-        return refuse("release_not_seen", text, lifted_by="a witness, time, or approval", until=due)
+        return refuse(
+            Reason.RELEASE_NOT_SEEN, text, lifted_by="a witness, time, or approval", until=due
+        )
     return PASSES
 
 
@@ -244,9 +250,9 @@ def replicas_are_safe(q: Question) -> Verdict:
         )
         more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         text = "; ".join(x.text for x in bad[:SHOWN]) + more + line
-        return refuse("replicas_at_risk", text, lifted_by="replicas in sync, or approval")
+        return refuse(Reason.REPLICAS_AT_RISK, text, lifted_by="replicas in sync, or approval")
     if exempt:
-        return report("exempt_topics", "; ".join(x.text for x in exempt[:SHOWN]))
+        return report(Reason.EXEMPT_TOPICS, "; ".join(x.text for x in exempt[:SHOWN]))
     return PASSES
 
 
@@ -270,10 +276,10 @@ def others_are_well(q: Question) -> Verdict:
     if sick:
         text = f"not known healthy: {', '.join(sick)}"
         return refuse(
-            "others_sick", text, lifted_by="their health, their acknowledgement, or approval"
+            Reason.OTHERS_SICK, text, lifted_by="their health, their acknowledgement, or approval"
         )
     if size <= SMALL_GROUP:
-        return refuse("small_group", f"its group has {size} members", lifted_by="approval")
+        return refuse(Reason.SMALL_GROUP, f"its group has {size} members", lifted_by="approval")
     return PASSES
 
 
@@ -301,7 +307,7 @@ def controller_last(q: Question) -> Verdict:
     """The active controller is restarted last."""
     others = sorted(q.view.queued - {q.request.node})
     if q.request.node in q.view.leaders and others:
-        return refuse("controller_last", f"it leads the quorum; first {', '.join(others)}",
+        return refuse(Reason.CONTROLLER_LAST, f"it leads the quorum; first {', '.join(others)}",
                       lifted_by="the others' healing")  # fmt: skip
     return PASSES
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.control import OperatorCommand
-from kafka_self_healing.model.decision import NEVER, Verdict
+from kafka_self_healing.model.decision import NEVER, Reason, Verdict
 from kafka_self_healing.model.incident import Diagnosis
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import RecoveryRequest
@@ -53,12 +53,12 @@ Guard = Callable[[Question], Verdict]
 
 
 def refuse(
-    reason: str, text: str, *, lifted_by: str = NEVER, until: float | None = None
+    reason: Reason, text: str, *, lifted_by: str = NEVER, until: float | None = None
 ) -> Verdict:
     """Refuse for a reason; with `until` it is a wait. The table fills in the guard's name."""
     return Verdict("", False, reason, text, lifted_by=lifted_by, until=until)
 
 
-def report(reason: str, text: str) -> Verdict:
+def report(reason: Reason, text: str) -> Verdict:
     """Permit, but tell."""
     return Verdict("", True, reason, text, reported=True)
