@@ -170,6 +170,16 @@ async def until(hosts: HostPool, active: str) -> ServiceFact:
     return fact
 
 
+async def log_of(hosts: HostPool) -> str:
+    """Return what the service manager's command for the log prints."""
+    manager = hosts.service("1")
+    assert manager is not None
+    log = manager.log(10)
+    assert log is not None
+    seen = await hosts.host("1").look(Question(commands=(log,)), timeout_s=LIMIT_S)
+    return seen.commands["log"].stdout
+
+
 async def test_a_crash_and_a_stop_are_told_apart(docker: Docker, node: NodeConfig) -> None:
     """By the daemon's events, whatever the exit code, from the first look on."""
     hosts = pool(node)
@@ -245,10 +255,19 @@ async def test_a_start_of_what_is_down(docker: Docker, node: NodeConfig) -> None
     assert result.outcome is ActOutcome.DONE, result.message
     assert (await status(hosts)).active == "active"
     docker.await_begin(2)
-    log = hosts.service("1").log(10)  # type: ignore[union-attr]
-    assert log is not None
-    seen = await hosts.host("1").look(Question(commands=(log,)), timeout_s=LIMIT_S)
-    assert seen.commands["log"].stdout == "ready\n"
+    assert await log_of(hosts) == "ready\n"
+
+
+async def test_the_words_of_what_ended_at_once_are_read(docker: Docker, node: NodeConfig) -> None:
+    """All that a container says which ends as soon as it is started, and nothing of before."""
+    hosts = pool(node)
+    docker.create("read n < /var/lib/kafka/n; echo $n; exit 1")
+    for number in ("1", "2"):
+        (docker.volume / "n").write_text(f"{number}\n")
+        docker("start", "kafka1")
+        await until(hosts, "failed")
+        said = await log_of(hosts)
+        assert said.split()[-1] == number
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)

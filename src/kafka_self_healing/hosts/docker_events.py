@@ -6,6 +6,7 @@ import json
 import signal as signals
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 EVENT_FORMAT: Final = '{{.TimeNano}} {{.Action}} {{.Actor.ID}} {{index .Actor.Attributes "signal"}}'
@@ -13,6 +14,9 @@ NEVER: Final = "0001-01-01T00:00:00Z"
 
 STOP_MARGIN_S: Final = 30.0
 """How much longer than its time a stop that was asked for may still be under way (seconds)."""
+
+LATE_BY: Final = timedelta(seconds=1)
+"""How much later than the process docker may say that a container was started."""
 
 _RESTARTING: Final = frozenset({"always", "unless-stopped"})
 _ENDED: Final = frozenset({"exited", "dead", "removing"})
@@ -34,6 +38,7 @@ class Container:
     oom_killed: bool
     error: str
     started_at: str
+    finished_at: str
     health: str
     restarts: int
     policy: str
@@ -60,6 +65,7 @@ class Container:
             oom_killed=keys.get("OOMKilled") == "true",
             error=_text(keys.get("Error", "")),
             started_at=keys.get("StartedAt", ""),
+            finished_at=keys.get("FinishedAt", ""),
             health=keys.get("Health", ""),
             restarts=_number(keys.get("RestartCount", "")),
             policy=keys.get("RestartPolicy", ""),
@@ -84,6 +90,21 @@ class Container:
         if self.started_at in {"", NEVER}:
             return None
         return f"{self.id[:_ID_LENGTH]}/{self.started_at}"
+
+    @property
+    def log_since(self) -> str:
+        """From when on the log is that of the last run; empty: it was never started.
+
+        Docker writes down the start when the process runs already, or even has ended: what that
+        says first is older.
+        """
+        started, before = _moment(self.started_at), _moment(self.finished_at)
+        if started is None:
+            return ""
+        since = started - LATE_BY
+        if self.runs and before is not None and since < before < started:
+            return self.finished_at
+        return since.isoformat()
 
     def on_host(self, path: str) -> str | None:
         """Return where a path of the container is on the host; None: in no mount."""
@@ -167,6 +188,15 @@ def _text(text: str) -> str:
         return str(json.loads(text))
     except ValueError:
         return text
+
+
+def _moment(text: str) -> datetime | None:
+    """Return a time of docker, cut to microseconds; None: never, or nothing that we know."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if text == NEVER or moment.tzinfo is None else moment
 
 
 def _number(text: str) -> int:

@@ -43,6 +43,7 @@ INSPECT_FORMAT: Final = "\n".join(
         "OOMKilled={{.State.OOMKilled}}",
         "Error={{json .State.Error}}",
         "StartedAt={{.State.StartedAt}}",
+        "FinishedAt={{.State.FinishedAt}}",
         "Health={{if .State.Health}}{{.State.Health.Status}}{{end}}",
         "RestartCount={{.RestartCount}}",
         "RestartPolicy={{.HostConfig.RestartPolicy.Name}}",
@@ -156,8 +157,9 @@ class DockerServiceManager:
 
     def log(self, lines: int) -> Asked | None:
         """Return the container's last log lines, of its last run if one was seen."""
-        since = ("--since", self._last.started_at) if self._last else ()
-        argv = (*self._docker, "logs", "--tail", str(lines), *since, self._service.container)
+        since = self._last.log_since if self._last is not None else ""
+        only = ("--since", since) if since else ()
+        argv = (*self._docker, "logs", "--tail", str(lines), *only, self._service.container)
         return Asked("log", argv, lines=lines, merged=True)
 
     async def on_host(self, paths: Sequence[str], *, timeout_s: float) -> dict[str, str]:

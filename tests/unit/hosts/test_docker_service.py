@@ -236,11 +236,41 @@ async def test_the_four_acts_and_the_log(bin_: Path) -> None:
     ]
     assert asked(bin_) == expected
     assert [" ".join(argv[1:]) for argv in one.privileged()] == expected
-    fact = await one.status(timeout_s=LIMIT_S)
+    await one.status(timeout_s=LIMIT_S)
     log = one.log(7)
     assert log is not None
-    assert log.argv[3:6] == ("logs", "--tail", "7")
-    assert (fact.invocation or "").endswith(log.argv[log.argv.index("--since") + 1])
+    since = ("--since", "2026-11-25T23:19:26.816407+00:00")
+    assert log.argv[3:] == ("logs", "--tail", "7", *since, "kafka1")
+
+
+BEGUN = "2026-11-26T05:44:04.698686674Z"
+SECOND_BEFORE = "2026-11-26T05:44:03.698686+00:00"
+
+
+@pytest.mark.parametrize(
+    ("status", "started", "finished", "since"),
+    [
+        ("created", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", ""),
+        ("", "", "", ""),
+        ("running", "2026-11-26 05:44:04 +0000 UTC", "", ""),
+        ("running", "2026-11-26T05:44:04", "2026-11-26T05:44:03Z", ""),
+        ("running", BEGUN, "0001-01-01T00:00:00Z", SECOND_BEFORE),
+        ("running", BEGUN, "2026-11-26T05:44:04.1Z", "2026-11-26T05:44:04.1Z"),
+        ("running", BEGUN, "2026-11-26T05:44:03.6Z", SECOND_BEFORE),
+        ("exited", BEGUN, "2026-11-26T05:44:04.8Z", SECOND_BEFORE),
+        ("exited", BEGUN, "2026-11-26T05:44:04.6Z", SECOND_BEFORE),
+    ],
+    ids=[
+        "never started", "nothing said", "not docker's way", "no zone", "first run",
+        "one before ended just now", "one before ended long ago", "ended", "ended at once",
+    ],
+)  # fmt: skip
+def test_a_log_begins_with_the_first_line_of_the_last_run(
+    status: str, started: str, finished: str, since: str
+) -> None:
+    """Docker tells a start late: from a second before it on, but not what the run before said."""
+    text = f"Status={status}\nStartedAt={started}\nFinishedAt={finished}\n"
+    assert Container.read(text).log_since == since
 
 
 async def test_another_machine_is_asked_only_by_its_endpoint(bin_: Path) -> None:
