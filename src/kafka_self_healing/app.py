@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+
+import aiosmtplib
 
 from kafka_self_healing.api.local import listening
 from kafka_self_healing.clock import Clock, SystemClock
@@ -53,12 +52,12 @@ from kafka_self_healing.observability import (
     Redactor,
 )
 from kafka_self_healing.plugins.contract import MonitoringPlugin, NotificationPlugin
+from kafka_self_healing.ports import Ports
 from kafka_self_healing.reach import Reach
 from kafka_self_healing.recovery import RecoveryEngine, ServiceRestartPlugin
 from kafka_self_healing.storage import Journal, Store, StoredOutbox, open_store
 
 _LOGGER = logging.getLogger(__name__)
-T = TypeVar("T")
 ALARM_TIMEOUT_S = 30.0
 NO_CRASH: Callable[[str], None] = lambda _name: None  # noqa: E731  a port that tests fill
 
@@ -153,8 +152,10 @@ def checks(
     ]
 
 
-def channels(settings: Settings) -> list[NotificationPlugin]:
-    """Return the configured channels."""
+def channels(
+    settings: Settings, smtp: Callable[..., aiosmtplib.SMTP] = aiosmtplib.SMTP
+) -> list[NotificationPlugin]:
+    """Return the configured channels. `smtp`: the client of a mail."""
     email = settings.notification.email
     if email is None:
         return []
@@ -169,6 +170,7 @@ def channels(settings: Settings) -> list[NotificationPlugin]:
             starttls=email.starttls,
             timeout_s=email.timeout_s,
             hello_name=email.hello_name,
+            smtp=smtp,
         )
     ]
 
@@ -198,24 +200,24 @@ async def daemon_of(
     crash_point: Callable[[str], None] = NO_CRASH,
     hear: Callable[[CheckResult], None] | None = None,
     look_with: Callable[[], list[MonitoringPlugin]] | None = None,
+    ports: Ports | None = None,
 ) -> AsyncIterator[Daemon]:
     """Build the daemon of a configuration; the store is open inside the block.
 
-    `redact` takes credentials out of what is kept. `look_with`: other checks than ours.
+    `redact` takes credentials out of what is kept. `look_with`: other checks than ours. `ports`:
+    another world than the real one.
     Raises StorageError: the state folder is in use, damaged, or of a newer version, or the
     journal's chain is broken (JournalCorrupt).
     """
-    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
-    loop = asyncio.get_running_loop()
-
-    async def in_store(work: Callable[[], T]) -> T:
-        return await loop.run_in_executor(executor, work)
-
-    with executor, closing(await in_store(partial(open_store, settings.state_dir))) as store:
+    ports = ports or Ports()
+    with (
+        ports.executor() as in_store,
+        closing(await in_store(partial(open_store, settings.state_dir))) as store,
+    ):
         journal = Journal(store, settings.cluster.name, crash_point=crash_point)
         await in_store(journal.verify)
         with closing(AuditLogger(settings.audit_file, journal)) as audit:
-            plugins = channels(settings)
+            plugins = channels(settings, ports.smtp)
             queue = DeliveryQueue(
                 StoredOutbox(store, journal),
                 plugins,
@@ -223,7 +225,7 @@ async def daemon_of(
                 clock=clock,
                 put=partial(journal.append, []),
             )
-            async with reaching(settings.cluster, clock) as reach:
+            async with reaching(settings.cluster, clock, ports) as reach:
                 yield Daemon(
                     settings.cluster,
                     settings.policy,
@@ -233,15 +235,17 @@ async def daemon_of(
                     eyes=partial(eyes, reach=reach, redact=redact, look_with=look_with),
                     hands=partial(hands, reach=reach, redact=redact, crash_point=crash_point),
                     voice=Telling(queue, plugins, settings.cluster.name, clock),
-                    run_id=secrets.token_hex(8),
+                    run_id=f"{int(clock.now().utc_s * 1e6):x}",  # one daemon at a time runs here
                     hear=hear or (lambda _result: None),
                 )
 
 
 @asynccontextmanager
-async def reaching(cluster: Cluster, clock: Clock) -> AsyncIterator[Reach]:
+async def reaching(
+    cluster: Cluster, clock: Clock, ports: Ports | None = None
+) -> AsyncIterator[Reach]:
     """Reach the nodes inside the block."""
-    reach = Reach(cluster, clock)
+    reach = Reach(cluster, clock, ports)
     try:
         yield reach
     finally:

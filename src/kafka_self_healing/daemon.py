@@ -101,6 +101,11 @@ class Daemon:
                     if task is not None:
                         task.cancel()
 
+    @property
+    def memory(self) -> Memory:
+        """What the healer remembers now: the fold of its journal."""
+        return self._memory
+
     def stop(self) -> None:
         """Begin no act any more; `run` returns at the next safe point."""
         self._draining = True

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.hosts import Host, HostPool
+from kafka_self_healing.hosts import Host
 from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.monitoring.access import Access
+from kafka_self_healing.ports import Ports
 
 LOOK_APART_S: Final = 0.5
 """How often a host that nobody is on any more is asked whether an act still needs it (seconds)."""
@@ -21,9 +22,11 @@ class Reach:
     `busy` says whether an act is under way: it may still need a host that left the inventory.
     """
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
-        self.hosts = HostPool(cluster, clock)
-        self.access = Access(clock)
+    def __init__(self, cluster: Cluster, clock: Clock, ports: Ports | None = None) -> None:
+        ports = ports or Ports()
+        self._wire = ports.wire
+        self.hosts = ports.hosts(cluster, clock)
+        self.access = Access(clock, self._wire)
         self.clock = clock
         self.busy: Callable[[], bool] = lambda: False
         self._cluster = cluster
@@ -38,7 +41,7 @@ class Reach:
         if cluster == self._cluster:
             return
         self._cluster = cluster
-        self.access = Access(self.clock)
+        self.access = Access(self.clock, self._wire)
         gone = self.hosts.follow(cluster)
         if gone:
             task = asyncio.create_task(self._let_go(gone), name="leave hosts")

@@ -15,7 +15,7 @@ from kafka_self_healing.doctor import discovery, limits, looks, rights, topics
 from kafka_self_healing.doctor.asking import Asking
 from kafka_self_healing.doctor.discovery import BOOTSTRAP_NODES, Account
 from kafka_self_healing.doctor.finding import Finding, problem
-from kafka_self_healing.hosts import HostPool
+from kafka_self_healing.hosts import Hosts
 from kafka_self_healing.model.evidence import CheckResult, Kind, PeersFact
 from kafka_self_healing.model.node import Cluster, NodeConfig
 from kafka_self_healing.monitoring.access import Access
@@ -37,7 +37,7 @@ class Examination:
         self,
         cluster: Cluster,
         plugins: Sequence[MonitoringPlugin],
-        hosts: HostPool,
+        hosts: Hosts,
         access: Access,
         clock: Clock,
         *,

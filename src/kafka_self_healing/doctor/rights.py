@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from kafka_self_healing.doctor.finding import Finding, good, problem
-from kafka_self_healing.hosts import HostPool
+from kafka_self_healing.hosts import Hosts
 from kafka_self_healing.hosts.command import CommandOutcome
 from kafka_self_healing.model.node import NodeConfig
 
 LIMIT_S: Final = 10.0
 
 
-async def findings_of(node: NodeConfig, hosts: HostPool) -> list[Finding]:
+async def findings_of(node: NodeConfig, hosts: Hosts) -> list[Finding]:
     """Ask sudo (`sudo -n -l COMMAND`) for every command that an act will call on this host."""
     service, host = hosts.service(node.id), hosts.host(node.id)
     wanted = service.privileged() if service is not None and host.sudo else ()

@@ -3,7 +3,7 @@
 from kafka_self_healing.hosts.command import CommandOutcome, CommandResult, run_command
 from kafka_self_healing.hosts.host import Asked, Host, ProcessReading, Question, Reading
 from kafka_self_healing.hosts.local import LocalHost
-from kafka_self_healing.hosts.pool import HostPool, Hosts
+from kafka_self_healing.hosts.pool import HostPool, Hosts, Pool
 from kafka_self_healing.hosts.service import ServiceManager
 from kafka_self_healing.hosts.service_command import CommandServiceManager
 from kafka_self_healing.hosts.service_docker import DockerServiceManager
@@ -22,6 +22,7 @@ __all__ = [
     "HostUnreachable",
     "Hosts",
     "LocalHost",
+    "Pool",
     "ProcessReading",
     "Question",
     "Reading",

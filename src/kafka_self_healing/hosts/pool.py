@@ -37,6 +37,16 @@ class Hosts(Protocol):
         """Return the service manager of `node`; None: none is configured."""
 
 
+class Pool(Hosts, Protocol):
+    """The hosts of an inventory, which may change."""
+
+    def follow(self, cluster: Cluster) -> list[Host]:
+        """Take over another inventory; return the hosts that nobody is on any more."""
+
+    async def close(self) -> None:
+        """Give back connections; nothing is asked any more."""
+
+
 class HostPool:
     """Makes each host and each manager once; nodes on one host share it.
 

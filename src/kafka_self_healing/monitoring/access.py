@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafka_self_healing.clock import Clock, SystemClock
 from kafka_self_healing.model.access import SaslConfig, SaslMechanism, TlsConfig
+from kafka_self_healing.monitoring.clients import WireClients
 from kafka_self_healing.monitoring.tokens import GivenToken, TokenFile, TokenProvider
 from kafka_self_healing.secret import Secret
 from kafka_self_healing.wire.kafka import (
@@ -22,11 +23,12 @@ TokenSource = GivenToken | TokenFile | TokenProvider
 class Access:
     """Makes each context and each login once, so that all checks share what they remember.
 
-    It serves all plugins; equal settings get the same object.
+    It serves all plugins; equal settings get the same object. `wire`: what speaks to the nodes.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, wire: WireClients | None = None) -> None:
         self._clock = clock or SystemClock()
+        self.wire = wire or WireClients()
         self._contexts: dict[TlsSettings, TlsFiles] = {}
         self._logins: dict[SaslConfig, SaslLogin] = {}
         self._sources: dict[SaslConfig, TokenSource] = {}

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.hosts import HostPool
+from kafka_self_healing.hosts import HostPool, Pool
 from kafka_self_healing.model.evidence import HEALER, UNANSWERED, CheckResult, Kind, Outcome
 from kafka_self_healing.model.health import NodeStatus
 from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
@@ -59,14 +59,14 @@ class MonitoringService:
         clock: Clock,
         on_result: Callable[[CheckResult], None],
         *,
-        hosts: HostPool | None = None,
+        hosts: Pool | None = None,
     ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._plugins = tuple(plugins)
         self._clock = clock
         self._on_result = on_result
-        self._hosts = hosts or HostPool(cluster, clock)
+        self._hosts: Pool = hosts or HostPool(cluster, clock)
         self._own_hosts = hosts is None
         self._checker = HealthChecker(cluster.nodes, policy.silent_looks)
         self._subscribers: list[Callable[[NodeStatus], None]] = []

@@ -24,11 +24,10 @@ from kafka_self_healing.model.evidence import (
 )
 from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.monitoring.access import Access
-from kafka_self_healing.monitoring.checks.handshake import Handshake, shake_hands
+from kafka_self_healing.monitoring.checks.handshake import Handshake
 from kafka_self_healing.monitoring.checks.look import look
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin
-from kafka_self_healing.wire.names import socket_to
-from kafka_self_healing.wire.tls import TlsFileError, is_from_peer, load, tls_reason
+from kafka_self_healing.wire.tls import TlsFileError, is_from_peer, tls_reason
 
 INTERVAL_S: Final = 3600.0
 TIMEOUT_S: Final = 10.0
@@ -109,7 +108,7 @@ class CertificateMonitoringPlugin(MonitoringPlugin):
         missing += [reading.error for reading in unread]
         return CertificateFact(
             listeners=tuple(reading.shown for reading in readings),
-            own=await asyncio.to_thread(_own, listeners, now_s),
+            own=await asyncio.to_thread(_own, listeners, now_s) if _shows_own(listeners) else (),
         )
 
     async def _one(self, listener: _Listener, limit_s: float, now_s: float) -> _Reading:
@@ -144,15 +143,15 @@ class CertificateMonitoringPlugin(MonitoringPlugin):
 
     async def _shake(self, listener: _Listener, tls: TlsConfig, limit_s: float) -> Handshake:
         """Connect and shake hands once. Raises OSError when there is no connection."""
-        make = self._access.tls_context(tls)
-        assert make is not None
-        context = await load(make)
-        plain = await socket_to(listener.host, listener.port, timeout_s=limit_s)
-        reader, writer = await asyncio.open_connection(sock=plain)
-        try:
-            return await shake_hands(reader, writer, context, tls.server_name or listener.host)
-        finally:
-            writer.transport.abort()
+        context = self._access.tls_context(tls)
+        assert context is not None
+        return await self._access.wire.shake_hands(
+            listener.host,
+            listener.port,
+            tls=context,
+            server_name=tls.server_name or listener.host,
+            timeout_s=limit_s,
+        )
 
 
 def _listeners(node: NodeConfig) -> Iterator[_Listener]:
@@ -215,6 +214,10 @@ def _reason(error: OSError | EOFError) -> str:
     code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
     before = "incomplete chain, or an unknown authority: " if code == _NO_ISSUER else ""
     return before + tls_reason(error)
+
+
+def _shows_own(listeners: Sequence[_Listener]) -> bool:
+    return any(listener.tls.cert_file is not None for listener in listeners)
 
 
 def _own(listeners: Sequence[_Listener], now_s: float) -> tuple[ListenerCertificate, ...]:

@@ -12,6 +12,9 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from kafka_self_healing.wire.names import socket_to
+from kafka_self_healing.wire.tls import TlsContext, load
+
 _CHUNK_BYTES: Final = 1 << 14
 _MOST_BYTES: Final = 1 << 18  # a chain of 20 certificates of 8 kB, and what goes around it
 _HANDSHAKE: Final = 22
@@ -29,6 +32,22 @@ class Handshake:
 
     certificate: bytes | None
     error: OSError | EOFError | None
+
+
+async def shake_hands_at(
+    host: str, port: int, *, tls: TlsContext, server_name: str, timeout_s: float
+) -> Handshake:
+    """Connect, within `timeout_s`, and shake hands once; the caller sets the deadline.
+
+    Raises OSError when there is no connection, and what `shake_hands` does.
+    """
+    context = await load(tls)
+    plain = await socket_to(host, port, timeout_s=timeout_s)
+    reader, writer = await asyncio.open_connection(sock=plain)
+    try:
+        return await shake_hands(reader, writer, context, server_name)
+    finally:
+        writer.transport.abort()
 
 
 async def shake_hands(

@@ -109,7 +109,7 @@ class JMXMonitoringPlugin(MonitoringPlugin):
         assert target.jmx_port is not None
         if (how.username is None) != (how.password is None):
             raise JmxSetupError("jmx: username and password belong together; set both or neither")
-        return JmxClient(
+        return self._access.wire.jmx(
             target.host,
             target.jmx_port,
             user=how.username,

@@ -17,8 +17,6 @@ from kafka_self_healing.wire.kafka import (
     KafkaConnection,
     KafkaResetError,
     KafkaWireError,
-    connect,
-    login_wanted,
 )
 
 _TELLING_S: Final = 0.1
@@ -129,7 +127,7 @@ class Connections:
         if before is not None and not for_pings and before[0] == door and now < before[1]:
             raise before[2].again()
         try:
-            return await connect(
+            return await self._access.wire.connect_kafka(
                 door.host,
                 door.port,
                 **self._tls(door),
@@ -146,10 +144,9 @@ class Connections:
             return exc
         try:
             async with asyncio.timeout(left_s):
-                return (
-                    await login_wanted(door.host, door.port, **self._tls(door), timeout_s=left_s)
-                    or exc
-                )
+                ask = self._access.wire.login_wanted
+                wanted = await ask(door.host, door.port, **self._tls(door), timeout_s=left_s)
+                return wanted or exc
         except (TimeoutError, KafkaWireError):
             return exc
 

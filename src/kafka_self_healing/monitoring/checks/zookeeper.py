@@ -14,6 +14,7 @@ from kafka_self_healing.model.node import NodeConfig
 from kafka_self_healing.monitoring.access import Access
 from kafka_self_healing.monitoring.checks.look import look
 from kafka_self_healing.monitoring.checks.threads import Threads
+from kafka_self_healing.monitoring.clients import WireClients
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin
 from kafka_self_healing.wire import zookeeper as wire
 
@@ -75,7 +76,8 @@ class ZookeeperMonitoringPlugin(MonitoringPlugin):
                 how.admin_tls.server_name if how.admin_tls else None,
             )
         memory = self._members.setdefault(target.id, _Memory())
-        return _Member(client, admin, context, context.clock.now().mono_s, memory)
+        began = context.clock.now().mono_s
+        return _Member(self._access.wire, client, admin, context, began, memory)
 
     async def _protocol(self, target: NodeConfig, member: _Member) -> ProtocolFact:
         fact = await member.server()
@@ -96,7 +98,7 @@ class ZookeeperMonitoringPlugin(MonitoringPlugin):
         if how.username is None:
             return None
         ask = partial(
-            wire.registered_brokers,
+            self._access.wire.registered_brokers,
             member.client,
             timeout_s=limit_s,
             username=how.username,
@@ -157,6 +159,7 @@ class _Memory:
 class _Member:
     """One member during one look that began at `began`."""
 
+    clients: WireClients
     client: wire.Endpoint
     admin: wire.Endpoint | None
     context: CheckContext
@@ -184,7 +187,7 @@ class _Member:
     async def server_reply(self) -> wire.ServerReply:
         """Return the answer to `srvr`, or what the AdminServer or `mntr` say instead of it."""
         try:
-            reply = await wire.srvr(self.client, timeout_s=self.left_s())
+            reply = await self.clients.srvr(self.client, timeout_s=self.left_s())
         except wire.ZooKeeperNotWhitelistedError:
             self.memory.refused["srvr"] = self.began
             return await self._instead()
@@ -193,7 +196,9 @@ class _Member:
 
     async def _instead(self) -> wire.ServerReply:
         if self.admin is not None:
-            reply = await self.readable(wire.admin_srvr(self.admin, timeout_s=self.left_s()))
+            reply = await self.readable(
+                self.clients.admin_srvr(self.admin, timeout_s=self.left_s())
+            )
             if reply is not None:
                 return reply
         monitor = await self._mntr()
@@ -208,15 +213,17 @@ class _Member:
         """Return the numbers of `mntr`, or the AdminServer's; None: neither may be read."""
         reply = await self._mntr()
         if reply is None and self.admin is not None:
-            reply = await self.readable(wire.admin_monitor(self.admin, timeout_s=self.left_s()))
+            reply = await self.readable(
+                self.clients.admin_monitor(self.admin, timeout_s=self.left_s())
+            )
         return reply
 
     async def _mntr(self) -> wire.MonitorReply | None:
-        return await self._word("mntr", wire.mntr(self.client, timeout_s=self.left_s()))
+        return await self._word("mntr", self.clients.mntr(self.client, timeout_s=self.left_s()))
 
     async def ruok(self) -> bool | None:
         """Return whether it says `imok`; None: not readable."""
-        return await self._word("ruok", wire.ruok(self.client, timeout_s=self.left_s()))
+        return await self._word("ruok", self.clients.ruok(self.client, timeout_s=self.left_s()))
 
     async def _word(self, word: str, asking: Coroutine[object, object, T]) -> T | None:
         since = self.memory.refused.get(word)

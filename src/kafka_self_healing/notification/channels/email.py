@@ -6,7 +6,7 @@ import asyncio
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email import policy
@@ -53,10 +53,12 @@ class EmailNotifier(NotificationPlugin):
         hello_name: str | None = None,
         name: str = "email",
         tls_context: ssl.SSLContext | None = None,
+        smtp: Callable[..., aiosmtplib.SMTP] = aiosmtplib.SMTP,
     ) -> None:
         """`timeout_s`: seconds for one delivery as a whole. `tls_context`: for STARTTLS, by default
-        Python's own: the certificate is verified, with the host name.
+        Python's own: the certificate is verified, with the host name. `smtp`: makes the client.
         """
+        self._smtp = smtp
         assert recipients, "a mail needs a recipient"
         self._host, self._port = host, port
         self._sender, self._recipients = sender, tuple(recipients)
@@ -120,7 +122,7 @@ class EmailNotifier(NotificationPlugin):
         return message
 
     def _client(self) -> aiosmtplib.SMTP:
-        return aiosmtplib.SMTP(
+        return self._smtp(
             hostname=self._host,
             port=self._port,
             username=self._username,
