@@ -23,6 +23,10 @@ NODE_RULES: tuple[NodeRule, ...] = (
     probe.undiagnosed,
     probe.flapping,
 )
+"""What a node has: the first that speaks counts. Not asked of a node that is wholly well."""
+
+BESIDE_RULES: tuple[NodeRule, ...] = (probe.misconfigured,)
+"""What a node may have beside that: all are asked, of a well node too. They must cost little."""
 
 
 def diagnose_node(
@@ -45,8 +49,9 @@ def diagnose(view: ClusterView, memory: Memory, policy: Policy) -> list[tuple[st
         own = diagnose_node(node, view, memory, policy)
         if own is not None:
             found.append((id_, own))
-        misconfigured = probe.misconfigured(node, view)
-        if misconfigured is not None:
-            found.append((beside(id_, misconfigured.condition), misconfigured))
+        for rule in BESIDE_RULES:
+            more = rule(node, view, memory, policy)
+            if more is not None:
+                found.append((beside(id_, more.condition), more))
     found.extend(cluster.diagnose(view, memory, policy, dict(found)))
     return found

@@ -52,7 +52,9 @@ def _dark_since(node: Standing, view: ClusterView) -> float:
     return max((track.since for track in tracks if track is not None), default=view.now.mono_s)
 
 
-def misconfigured(node: Standing, view: ClusterView) -> Diagnosis | None:
+def misconfigured(
+    node: Standing, view: ClusterView, memory: Memory, policy: Policy
+) -> Diagnosis | None:
     """Something answers, but our probe is not set up for it: the node lives."""
     # A node that is well in every respect has answered all that we ask of it.
     status = None if node.well is True else view.view.statuses.get(node.id)
