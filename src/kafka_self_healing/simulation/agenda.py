@@ -24,6 +24,11 @@ class Agenda:
         """Do `what(*args)` in `seconds`."""
         self.at(self.now + seconds, what, *args)
 
+    @property
+    def next_at(self) -> float | None:
+        """When the next event is due (virtual seconds); None: there is none."""
+        return self._heap[0][0] if self._heap else None
+
     def run(self, until: float) -> None:
         """Let everything happen that is due up to and including `until` (virtual seconds)."""
         heap = self._heap

@@ -25,6 +25,9 @@ CERTIFICATES_APART_S = 300.0
 HEARD = frozenset({Outcome.REFUSED, Outcome.ANSWERED})
 """Outcomes of a look at something that is not silent."""
 
+TOLD_AT_ONCE = frozenset({Kind.PEERS, Kind.SERVICE})
+"""Kinds of which another fact is news too: it is the same object as long as nothing changes."""
+
 MACHINE_KINDS = (Kind.SERVICE, Kind.HOST)
 Deliver = Callable[[list[CheckResult], bool], None]
 
@@ -68,6 +71,7 @@ class Eyes:
         self._cluster_token = 0
         self._cluster_asked = -1.0
         self._last_outcome: dict[tuple[str, Kind], Outcome] = {}
+        self._last_fact: dict[tuple[str, Kind], Fact | None] = {}
         self._brokers = [n for n in world.nodes.values() if n.config.is_broker]
         self._names = world.cluster.name
         self._kinds = {
@@ -93,6 +97,7 @@ class Eyes:
             sight.bad.clear()
             sight.silent = 0
         self._last_outcome.clear()
+        self._last_fact.clear()
         self._life += 1
         self._look_at_certificates(self._life)
 
@@ -257,6 +262,9 @@ class Eyes:
             key = (about, kind)
             if last.get(key) is not result.outcome:
                 last[key] = result.outcome
+                news = True
+            if kind in TOLD_AT_ONCE and self._last_fact.get(key) is not result.fact:
+                self._last_fact[key] = result.fact
                 news = True
             if result.observer == HEALER and self._note(about, result):
                 news = True

@@ -82,11 +82,15 @@ class Isolate:
 
 @dataclass(frozen=True, slots=True)
 class PowerCut:
-    """The host is gone: the process dead, every path dark. Power returns after `for_s`."""
+    """The host is gone: the process dead, every path dark. Power returns after `for_s`.
+
+    `starts_it`: the unit is enabled, and the boot starts it.
+    """
 
     at_s: float
     target: str
     for_s: float
+    starts_it: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Hands:
         self.rng = rng
         self.grip = Grip()
         self.acts: list[Act] = []
+        self.on_begin: Callable[[RecoveryRequest], None] | None = None
+        """Called with each act before it touches anything."""
         self._report = report
 
     @property
@@ -57,6 +59,8 @@ class Hands:
 
     def begin(self, request: RecoveryRequest, life: int) -> None:
         """Begin an act; its reports come later."""
+        if self.on_begin is not None:
+            self.on_begin(request)
         act = Act(request, life, self.world.now)
         self.acts.append(act)
         chance = self.rng.random()
@@ -93,6 +97,9 @@ class Hands:
         if act.ended is not None:
             return
         node = self._node(act)
+        if node.by_hand:  # its unit does not know this process
+            self._end(act, ActOutcome.FAILED)
+            return
         if act.request.stop_style is StopStyle.KILL:
             self.world.end(node, signal=9)
         else:

@@ -10,6 +10,7 @@ from kafka_self_healing.model.evidence import Family, PeersFact
 from kafka_self_healing.model.node import NodeConfig
 
 KEPT_SNAPSHOTS = 40
+KEPT_STARTS = 8
 
 
 class Phase(StrEnum):
@@ -38,9 +39,10 @@ class Snapshot:
 class Node:
     """One node's truth. `run` grows with each process, so that late events know they are late.
 
-    `ours`: its process was started by an act. `last_words`: of its log. `not_after`: when its
-    certificate expires (virtual seconds; None: it has none). `joins_at`: a member follows from then
-    on. `last_fetch`: when a keeper last took part.
+    `ours`: its process was started by an act; `by_manager`: by its manager itself; `restarting`:
+    the manager is about to (`restarts`: how often it did; `starts`: when anybody did).
+    `last_words`: of its log. `not_after`: when its certificate expires (virtual seconds; None: it
+    has none). `joins_at`: a member follows from then on. `last_fetch`: when a keeper took part.
     """
 
     id: str
@@ -58,6 +60,11 @@ class Node:
     tracer: int = 0
     host_lock: str = ""
     by_hand: bool = False
+    by_manager: bool = False
+    restarting: bool = False
+    restarts: int = 0
+    starts: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_STARTS))
+    without_power: bool = False
     dark: bool = False
     isolated: bool = False
     jmx_off: bool = False

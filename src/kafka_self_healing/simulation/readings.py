@@ -88,19 +88,26 @@ def _service(node: Node) -> ServiceFact:
     if node.lie is Family.MACHINE:
         running = held = not node.alive
     if running:
-        stopping = node.phase is Phase.STOPPING
+        # A stray SIGTERM passes the manager by: to it the unit is active until the process ends.
+        stopping = node.phase is Phase.STOPPING and node.stop_requested
         return ServiceFact(
             "deactivating" if stopping else "active",
             "stop-sigterm" if stopping else "running",
-            "success", None, None, node.pid or 99, _letter(node), 0, unit, node.job,
+            "success", None, None, node.pid or 99, _letter(node), node.restarts, unit, node.job,
             node.stop_requested, node.tracer, held, node.host_lock, invocation,
         )  # fmt: skip
     clean = node.exit_status == 143
+    if node.restarting and node.lie is not Family.MACHINE:
+        result = "signal" if node.signal else "exit-code"
+        return ServiceFact(
+            "activating", "auto-restart", result, node.exit_status, node.signal, 0, None,
+            node.restarts, unit, node.job, False, 0, False, node.host_lock, invocation,
+        )  # fmt: skip
     signal = node.signal if node.lie is not Family.MACHINE else 9
     result = "signal" if signal else "success" if clean else "exit-code"
     active = "inactive" if clean else "failed"
     return ServiceFact(
-        active, "dead", result, node.exit_status, signal, 0, None, 0, unit, node.job,
+        active, "dead", result, node.exit_status, signal, 0, None, node.restarts, unit, node.job,
         node.stop_requested, node.tracer, held, node.host_lock, invocation,
     )  # fmt: skip
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Protocol
 
 from kafka_self_healing.healing.memory import Memory, fold
-from kafka_self_healing.model.event import Decided, IncidentChanged, RequestChanged
+from kafka_self_healing.model.event import Decided, Event, IncidentChanged, RequestChanged
+from kafka_self_healing.model.evidence import CheckResult
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.recovery import RecoveryResult, StepReport
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.agenda import Agenda
 from kafka_self_healing.simulation.eyes import Eyes
@@ -18,11 +21,13 @@ from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.harm import Tally
 from kafka_self_healing.simulation.invariants import Judge
 from kafka_self_healing.simulation.kraft import KraftWorld
+from kafka_self_healing.simulation.manager import AutoRestart
 from kafka_self_healing.simulation.record import Violation
 from kafka_self_healing.simulation.replicas import Replicas
 from kafka_self_healing.simulation.scenarios import Scenario, cluster_of, draw, topics_of
 from kafka_self_healing.simulation.shell import Shell
-from kafka_self_healing.simulation.striking import Stage
+from kafka_self_healing.simulation.striking import Healer, Stage
+from kafka_self_healing.simulation.world import World
 from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
 
 WATCH_S = 10.0
@@ -70,16 +75,13 @@ def run(
 
 def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = False) -> Outcome:
     """Run one scenario. `trace` fills the timeline."""
-    stage = _set_up(scenario, replace(policy or Policy(), mode=scenario.mode))
-    agenda, judge, shell = stage.world.agenda, stage.judge, stage.shell
-    for fault in scenario.faults:
-        if not isinstance(fault, faults.NotCommissioned):
-            agenda.at(fault.at_s, stage.strike, fault)
-    _watch(judge, agenda)
-    stage.world.on_closed = stage.hint
-    stage.eyes.begin()
-    shell.begin()
-    agenda.run(scenario.horizon_s)
+    policy = replace(policy or Policy(), mode=scenario.mode)
+    world = world_of(scenario)
+    judge = Judge(world, policy)
+    shell = Shell(world, policy, judge)
+    stage = set_stage(scenario, policy, judge, shell)
+    watch(judge, world.agenda)
+    let_run(scenario, stage, shell)
     judge.finish(shell.journal, shell.memory, lambda events: fold(Memory(), events))
     text = "\n".join(f"{type(event).__name__} {event.at.mono_s:.6f}" for event in shell.journal)
     acts = tuple(
@@ -88,21 +90,22 @@ def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = Fals
         if a.began is not None
     )
     return Outcome(
-        scenario.seed, tuple(judge.violations), _metrics(judge.tally), acts, shell.turns,
+        scenario.seed, tuple(judge.violations), metrics_of(judge.tally), acts, shell.turns,
         hashlib.sha256(text.encode()).hexdigest()[:16],
-        _timeline(stage) if trace else (),
+        timeline_of(stage, judge, shell.journal) if trace else (),
     )  # fmt: skip
 
 
-def _set_up(scenario: Scenario, policy: Policy) -> Stage:
+def world_of(scenario: Scenario) -> World:
+    """Return the world of a scenario, up as if it had run for long."""
     rng = Random(scenario.seed * 7919 + 1)
-    agenda = Agenda()
     cluster = cluster_of(scenario.shape)
     missing = {f.target for f in scenario.faults if isinstance(f, faults.NotCommissioned)}
     brokers = tuple(id_ for id_ in cluster.brokers if id_ not in missing)
     replicas = Replicas(topics_of(scenario.shape, brokers), cluster.brokers)
     kraft = cluster.mode is ClusterMode.KRAFT
-    world = (KraftWorld if kraft else ZooKeeperWorld)(cluster, replicas, agenda, rng)
+    world = (KraftWorld if kraft else ZooKeeperWorld)(cluster, replicas, Agenda(), rng)
+    world.manager.auto = AutoRestart() if scenario.auto_restart else None
     for id_ in missing:
         world.nodes[id_].commissioned = False
     ends = {f.target: f.at_s for f in scenario.faults if isinstance(f, faults.CertificateExpires)}
@@ -111,23 +114,57 @@ def _set_up(scenario: Scenario, policy: Policy) -> Stage:
         if scenario.shape.tls:
             node.not_after = ends.get(node.id, YEAR_S)
     world.begin()
-    judge = Judge(world, policy)
-    shell = Shell(world, policy, judge)
-    eyes = Eyes(world, policy, rng, shell.see)
-    hands = Hands(world, rng, shell.report)
+    return world
+
+
+class Actor(Healer, Protocol):
+    """Somebody who heals: sees looks, begins acts, hears their reports."""
+
+    eyes: Eyes
+    hands: Hands
+
+    def begin(self) -> None:
+        """It comes up."""
+
+    def see(self, results: list[CheckResult], news: bool) -> None:
+        """Looks have come back."""
+
+    def report(self, life: int, said: StepReport | RecoveryResult) -> None:
+        """The hands say how an act goes."""
+
+
+def set_stage(scenario: Scenario, policy: Policy, judge: Judge, actor: Actor) -> Stage:
+    """Give somebody who heals eyes and hands in the judge's world."""
+    world = judge.world
+    eyes = Eyes(world, policy, world.rng, actor.see)
+    hands = Hands(world, world.rng, actor.report)
     eyes.weather.loss = scenario.loss
-    shell.eyes, shell.hands, judge.eyes = eyes, hands, eyes
+    actor.eyes, actor.hands, judge.eyes = eyes, hands, eyes
     if isinstance(world, ZooKeeperWorld):
         world.on_refused = judge.harm.refused
-    return Stage(world, eyes, hands, shell, judge)
+    stage = Stage(world, eyes, hands, actor, judge)
+    world.on_closed = stage.hint
+    for fault in scenario.faults:
+        if not isinstance(fault, faults.NotCommissioned):
+            world.agenda.at(fault.at_s, stage.strike, fault)
+    return stage
 
 
-def _watch(judge: Judge, agenda: Agenda) -> None:
+def let_run(scenario: Scenario, stage: Stage, actor: Actor) -> None:
+    """Let everything happen."""
+    stage.eyes.begin()
+    actor.begin()
+    stage.world.agenda.run(scenario.horizon_s)
+
+
+def watch(judge: Judge, agenda: Agenda) -> None:
+    """Have the judge look at the truth every few seconds."""
     judge.watch()
-    agenda.after(WATCH_S, _watch, judge, agenda)
+    agenda.after(WATCH_S, watch, judge, agenda)
 
 
-def _metrics(tally: Tally) -> tuple[tuple[str, int], ...]:
+def metrics_of(tally: Tally) -> tuple[tuple[str, int], ...]:
+    """Return the harm metrics by name."""
     return (
         ("acts", tally.acts),
         ("needless", tally.needless),
@@ -138,9 +175,10 @@ def _metrics(tally: Tally) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _timeline(stage: Stage) -> tuple[str, ...]:
+def timeline_of(stage: Stage, judge: Judge, journal: Sequence[Event]) -> tuple[str, ...]:
+    """Return a line a change, in the order of time."""
     lines = list(stage.lines)
-    for event in stage.shell.journal:
+    for event in journal:
         at = f"{event.at.mono_s:7.2f}"
         match event:
             case IncidentChanged(incident=incident, what=what):
@@ -154,7 +192,7 @@ def _timeline(stage: Stage) -> tuple[str, ...]:
                 lines.append(f"{at} decided  {answer.value} {action} on {node} {why}".rstrip())
             case _:
                 lines.append(f"{at} event    {type(event).__name__}")
-    lines += [f"{v.at_s:7.2f} BROKEN   {v.code}: {v.text}" for v in stage.judge.violations]
+    lines += [f"{v.at_s:7.2f} BROKEN   {v.code}: {v.text}" for v in judge.violations]
     return tuple(sorted(lines, key=lambda line: float(line.split(maxsplit=1)[0])))
 
 

@@ -48,7 +48,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that a run is made of; the same scenario, the same run."""
+    """Everything that a run is made of; the same scenario, the same run.
+
+    `auto_restart`: the units say Restart=on-failure.
+    """
 
     seed: int
     shape: Shape
@@ -56,6 +59,7 @@ class Scenario:
     loss: float = 0.0
     mode: Mode = Mode.AUTO
     horizon_s: float = 600.0
+    auto_restart: bool = False
 
 
 def cluster_of(shape: Shape) -> Cluster:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.simulation import faults
@@ -10,7 +12,6 @@ from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Grip, Hands
 from kafka_self_healing.simulation.invariants import Judge
 from kafka_self_healing.simulation.node import Node
-from kafka_self_healing.simulation.shell import Shell
 from kafka_self_healing.simulation.world import World
 
 CLOCK_FROZEN_STEP_S = 60.0
@@ -18,21 +19,44 @@ GAP_S = 30.0
 """After a longer sleep the healer has to warm up again."""
 
 
+class Healer(Protocol):
+    """What faults and operators do to whoever heals. `dies_in_act`: seconds, and whether the act
+    goes on without it."""
+
+    clock_offset: float
+    dies_in_act: tuple[float, bool] | None
+
+    def die(self, down_s: float, *, finish: bool) -> None:
+        """It is killed; an act under way goes on, or does not."""
+
+    def suspend(self, for_s: float) -> None:
+        """Its machine sleeps."""
+
+    def hold_lease(self, *, held: bool) -> None:
+        """The lease was lost or taken."""
+
+    def hear(self, command: OperatorCommand) -> None:
+        """An operator says something."""
+
+
 @dataclass(slots=True)
 class Stage:
-    """All that takes part in one scenario."""
+    """All that takes part in one scenario. `on_fault`: hears of each before it strikes."""
 
     world: World
     eyes: Eyes
     hands: Hands
-    shell: Shell
+    shell: Healer
     judge: Judge
     lines: list[str] = field(default_factory=list)
+    on_fault: Callable[[faults.Fault], None] | None = None
 
     def strike(self, fault: faults.Fault) -> None:
         """Let a fault happen now."""
         self.lines.append(f"{self.world.now:7.2f} fault    {fault}")
         self.judge.last_change = self.world.now
+        if self.on_fault is not None:
+            self.on_fault(fault)
         target = getattr(fault, "target", "")
         node = self.world.nodes.get(target)
         if isinstance(fault, faults.Says):
@@ -74,9 +98,10 @@ class Stage:
                 world.isolate(node)
                 world.agenda.after(fault.for_s, world.rejoin_network, node)
             case faults.PowerCut():
+                self._set(node, "without_power", value=True)
                 world.end(node, signal=9)
                 self._set(node, "dark", value=True)
-                self._later(fault.for_s, node, "dark", value=False)
+                world.agenda.after(fault.for_s, self._boot, node, fault.starts_it)
             case faults.JmxOff():
                 node.jmx_off = True
                 self._later(fault.for_s, node, "jmx_off", value=False)
@@ -110,6 +135,13 @@ class Stage:
                 world.start(node, by_hand=True)
             case _:
                 pass
+
+    def _boot(self, node: Node, starts_it: bool) -> None:
+        """Power is back; the unit is started if that is its way."""
+        node.without_power = node.restarting = False
+        self._set(node, "dark", value=False)
+        if starts_it and node.commissioned:
+            self._start(node)
 
     def _thaw(self, node: Node, run: int) -> None:
         if node.run == run:

@@ -11,6 +11,7 @@ from random import Random
 
 from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.simulation.agenda import Agenda
+from kafka_self_healing.simulation.manager import Manager
 from kafka_self_healing.simulation.node import Node, Phase, Snapshot
 from kafka_self_healing.simulation.replicas import Replicas
 
@@ -36,6 +37,7 @@ class World(ABC):
         self.changed_at = -1.0e9
         self.excused: set[str] = set()
         """Nodes that an operator has taken over; their being down is known."""
+        self.manager = Manager(agenda, self.start)
         self._pids = 100
         self.on_closed: Callable[[str], None] | None = None
         """Called when a node's connections are closed: the eyes' hint."""
@@ -153,16 +155,19 @@ class World(ABC):
     def _new_process(self, node: Node) -> None:
         self._pids += 1
         node.pid, node.run = self._pids, node.run + 1
-        node.frozen = node.stop_requested = node.ours = False
+        node.frozen = node.stop_requested = node.ours = node.by_manager = False
         node.exit_status = node.signal = None
         node.tracer = 0
         node.last_words = ""
 
     def start(self, node: Node, *, by_hand: bool = False, ours: bool = False) -> bool:
-        """Start a process; False if nothing was started (one runs, masked)."""
-        if node.alive or (node.masked and not by_hand):
+        """Start a process; False if nothing was started (one runs, masked, no power …)."""
+        if node.alive or node.without_power:
+            return False
+        if not by_hand and (node.masked or self.manager.limits(node)):
             return False
         self._new_process(node)
+        self.manager.started(node)
         node.by_hand, node.commissioned, node.ours = by_hand, True, ours
         node.phase, run = Phase.BOOTING, node.run
         if node.config.is_keeper:
@@ -238,6 +243,8 @@ class World(ABC):
         self.session_runs_out(node)
         node.exit_status, node.signal, node.ended_at = exit_status, signal, self.now
         node.phase, node.pid, node.frozen = Phase.DOWN, 0, False
+        if not node.by_hand:
+            self.manager.ended(node)
         node.keeper_up = node.by_hand = False
         node.tracer = 0
         if self.on_closed is not None:
