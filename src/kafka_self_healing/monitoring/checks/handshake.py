@@ -12,6 +12,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from kafka_self_healing.wire.handover import streams
 from kafka_self_healing.wire.names import socket_to
 from kafka_self_healing.wire.tls import TlsContext, load
 
@@ -43,7 +44,7 @@ async def shake_hands_at(
     """
     context = await load(tls)
     plain = await socket_to(host, port, timeout_s=timeout_s)
-    reader, writer = await asyncio.open_connection(sock=plain)
+    reader, writer = await streams(plain)
     try:
         return await shake_hands(reader, writer, context, server_name)
     finally:

@@ -9,6 +9,7 @@ import ssl
 
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.model.evidence import Outcome
+from kafka_self_healing.wire.handover import speak
 from kafka_self_healing.wire.names import addresses_of, tcp_socket
 from kafka_self_healing.wire.tls import TlsContext, TlsFileError, is_from_peer, load, tls_reason
 
@@ -23,26 +24,24 @@ async def knock(
     `timeout_s` is that of connecting; the caller sets the deadline of the whole.
     """
     opened = await _connected(host, port, timeout_s)
+    context: ssl.SSLContext | None = None
     try:
         if tls is not None:
-            await _greet(opened, tls, server_name, f"{host}:{port}")
-    finally:
-        opened.close()
-
-
-async def _greet(opened: socket.socket, tls: TlsContext, name: str, where: str) -> None:
-    transport: asyncio.BaseTransport | None = None
-    try:
-        context = await load(tls, name)
-        # The rest of the look's time is the limit of the handshake.
-        transport, _ = await asyncio.get_running_loop().create_connection(
-            asyncio.Protocol,
-            sock=opened,
-            ssl=context,
-            server_hostname=name,
-        )
+            context = await load(tls, server_name)
     except TlsFileError as wrong:
-        raise CheckError(Outcome.PROTOCOL, f"{where}: not asked: {wrong}") from None
+        text = f"{host}:{port}: not asked: {wrong}"
+        raise CheckError(Outcome.PROTOCOL, text) from None
+    finally:
+        if context is None:
+            opened.close()
+    if context is not None:
+        await _greet(opened, context, server_name, f"{host}:{port}")
+
+
+async def _greet(opened: socket.socket, context: ssl.SSLContext, name: str, where: str) -> None:
+    try:
+        # The rest of the look's time is the limit of the handshake.
+        transport, _ = await speak(opened, asyncio.Protocol, context=context, name=name)
     except OSError as wrong:
         outcome = Outcome.CLOSED
         if is_from_peer(wrong):
@@ -50,9 +49,7 @@ async def _greet(opened: socket.socket, tls: TlsContext, name: str, where: str) 
         elif wrong.errno in _RESET and not isinstance(wrong, ssl.SSLError):
             outcome = Outcome.RESET
         raise CheckError(outcome, f"{where}: TLS: {tls_reason(wrong)}") from None
-    finally:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
+    transport.abort()
 
 
 async def _connected(host: str, port: int, limit_s: float) -> socket.socket:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias, TypeGuard
 
+from kafka_self_healing.wire.handover import speak
 from kafka_self_healing.wire.jmx.encoding import utf
 from kafka_self_healing.wire.jmx.errors import (
     JmxConnectError,
@@ -134,18 +135,15 @@ class Opening:
     async def _open(
         self, family: int, address: str, context: ssl.SSLContext | None
     ) -> asyncio.Protocol:
-        loop = asyncio.get_running_loop()
         self.waiting.what = "no TCP connection; is the host up, does a firewall drop this port?"
         sock = await self._socket(family, address)
         if context is None:
-            return (await loop.create_connection(self.protocol, sock=sock))[1]
+            return (await speak(sock, self.protocol))[1]
         tls = self.endpoint.tls
         assert tls is not None
         self.waiting.what = f"it accepted the connection and no TLS handshake followed; {HANGS}"
         try:
-            _, made = await loop.create_connection(
-                self.protocol, sock=sock, ssl=context, server_hostname=tls.server_name
-            )
+            _, made = await speak(sock, self.protocol, context=context, name=tls.server_name)
         except OSError as error:
             if not _is_from_peer(error):
                 raise await self._cut(family, address, error) from None

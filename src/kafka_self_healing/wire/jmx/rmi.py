@@ -17,7 +17,6 @@ from kafka_self_healing.wire.jmx.connecting import (
 )
 from kafka_self_healing.wire.jmx.conversion import check_written_size
 from kafka_self_healing.wire.jmx.errors import (
-    JmxConnectError,
     JmxError,
     JmxProtocolError,
     JmxRemoteError,
@@ -107,23 +106,10 @@ class RmiConnection(asyncio.Protocol):
         cls, endpoint: Endpoint, limits: Limits, waiting: Waiting, *, limit_s: float
     ) -> RmiConnection:
         """Connect to `endpoint`. Raises JmxConnectError, JmxTlsError or JmxTimeout."""
-        tried: list[RmiConnection] = []
-        made: asyncio.Protocol | None = None
-
-        def protocol() -> RmiConnection:
-            tried.append(cls(endpoint, limits))
-            return tried[-1]
-
-        try:
-            made = await Opening(endpoint, protocol, waiting).connect(limit_s=limit_s)
-            assert isinstance(made, cls)
-            return made
-        finally:
-            # An attempt that is given up when its TLS has just been agreed would stay open until
-            # the server takes leave.
-            for one in tried:
-                if one is not made:
-                    one.drop(JmxConnectError(f"{endpoint}: given up", outcome="closed"))
+        opening = Opening(endpoint, lambda: cls(endpoint, limits), waiting)
+        connection = await opening.connect(limit_s=limit_s)
+        assert isinstance(connection, cls)
+        return connection
 
     def ask(self, calls: Sequence[Call]) -> asyncio.Future[Answers]:
         """Send all calls in one write; the future ends with all answers, in order.

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from kafka_self_healing.wire.handover import speak
 from kafka_self_healing.wire.kafka.connection import KafkaConnection
 from kafka_self_healing.wire.kafka.errors import (
     KafkaAuthenticationError,
@@ -191,30 +192,14 @@ class _Opening:
 async def _over(
     where: str, plain: socket.socket, context: ssl.SSLContext | None, name: str, limit_s: float
 ) -> KafkaConnection:
-    loop = asyncio.get_running_loop()
-    secured = context is not None
-    tried: list[KafkaConnection] = []
-
-    def protocol() -> KafkaConnection:
-        tried.append(KafkaConnection(where, tls=secured))
-        return tried[-1]
-
-    try:
-        await loop.create_connection(
-            protocol,
-            sock=plain,
-            ssl=context,
-            server_hostname=name if secured else None,
-            ssl_handshake_timeout=limit_s + 1.0 if secured else None,  # ours comes first
-        )
-    except BaseException:
-        # Given up when TLS has just been agreed, it would stay open until the node takes leave, or
-        # leave its number in the event loop if only the socket were closed.
-        for one in tried:
-            await one.close()
-        plain.close()
-        raise
-    return tried[0]
+    _, made = await speak(
+        plain,
+        lambda: KafkaConnection(where, tls=context is not None),
+        context=context,
+        name=name,
+        handshake_s=limit_s + 1.0,  # ours comes first
+    )
+    return made
 
 
 async def _tls_after_all(again: Callable[[], Awaitable[KafkaConnection]]) -> KafkaWireError | None:

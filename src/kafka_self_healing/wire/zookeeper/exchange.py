@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from kafka_self_healing.wire.handover import streams
 from kafka_self_healing.wire.names import socket_to
 from kafka_self_healing.wire.tls import TlsContext, load, tls_reason, wants_tls
 from kafka_self_healing.wire.zookeeper.errors import (
@@ -125,14 +126,11 @@ async def _open(
     name = (endpoint.server_name or endpoint.host) if context else None
     plain = await _connected(endpoint, timeout_s)
     try:
-        return await asyncio.open_connection(sock=plain, ssl=context, server_hostname=name)
-    except BaseException as wrong:
-        plain.close()
-        if isinstance(wrong, OSError):
-            raise tls_error(wrong) from None
-        if isinstance(wrong, ValueError):  # a name that no certificate could bear
-            raise ZooKeeperSetupError(f"not asked: {wrong}; set tls.server_name") from None
-        raise
+        return await streams(plain, context=context, name=name)
+    except OSError as wrong:
+        raise tls_error(wrong) from None
+    except ValueError as wrong:  # a name that no certificate could bear
+        raise ZooKeeperSetupError(f"not asked: {wrong}; set tls.server_name") from None
 
 
 async def _context(tls: TlsContext | None) -> ssl.SSLContext | None:
