@@ -183,13 +183,20 @@ async def test_silent_broker_is_timed_out() -> None:
         node = NodeConfig("1", frozenset({Role.BROKER}), host=HOST, kafka_port=port)
         (result,) = await see(node, timeout_s=0.3)
     assert result.outcome is Outcome.TIMED_OUT
-    assert strangers() == []
+    await strangers_end()
 
 
 def strangers() -> list[str]:
     """Return the threads that are neither ours nor asyncio's own, which stay for the next."""
     kept = ("MainThread", "asyncio", "names", "tls-files")
     return [one.name for one in threading.enumerate() if not one.name.startswith(kept)]
+
+
+async def strangers_end() -> None:
+    """Wait until there is none."""
+    async with asyncio.timeout(10.0):
+        while strangers():
+            await asyncio.sleep(0.01)
 
 
 # What kafka-python opened before it failed it leaves to the collector.
@@ -201,9 +208,7 @@ async def test_records_that_are_not_taken_are_timed_out() -> None:
         (result,) = await see(node, timeout_s=1.0)
         assert SystemClock().now().mono_s - began < 3.0
     assert (result.outcome, result.fact) == (Outcome.TIMED_OUT, None)
-    async with asyncio.timeout(10.0):
-        while strangers():
-            await asyncio.sleep(0.01)
+    await strangers_end()
     gc.collect()
 
 
