@@ -1,19 +1,19 @@
-"""Rules about a node's process: gone, stopped, terminated, hung, starting, shutting down."""
+"""Rules about a node's process: gone, stopped, terminated, hung, shutting down."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
-from kafka_self_healing.healing.diagnosis.words import age, look_words, service_words
+from kafka_self_healing.healing.diagnosis.ending import awaited, looks_missing
+from kafka_self_healing.healing.diagnosis.rule import Row
+from kafka_self_healing.healing.diagnosis.words import closed_doors, service_words
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.healing.peers import RUNNING_STATE
-from kafka_self_healing.healing.view import STUCK_STATE, Recovery
-from kafka_self_healing.healing.windows import SEGMENT_WEIGHT, remaining_s
+from kafka_self_healing.healing.view import STUCK_STATE
 from kafka_self_healing.model.evidence import Family, Kind, ServiceFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.model.recovery import ActClass
 
 SIGTERM_EXIT = 143
 CLEAN_EXITS = frozenset({0, SIGTERM_EXIT})
@@ -24,33 +24,48 @@ OPEN_END = frozenset({"exit-code", "signal"})
 STOP_TIMED_OUT = "timeout"
 """The Result of a unit that did not stop (or come up) within its time, and was killed for it."""
 
+OOM_KILL, START_LIMIT = "oom-kill", "start-limit-hit"
+"""Results by which systemd says that the kernel killed it, or that it has given up starting it."""
+
 SHUTDOWN_STATES = frozenset({6, 7})
 
 
-def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
-    """The service manager says that the process has ended: why, and is it proven?"""
+def stopped(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
+    """Somebody asked for its end, or may have: hands off."""
     if node.process is not Process.ENDED or node.service is None:
         return None
-    ours = node.id in memory.owed_starts
-    condition, why = end_reason(
-        node.service,
-        ours=ours,
+    condition, why = _end(node, node.service, view, memory)
+    if condition is not Condition.STOPPED_BY_OPERATOR:
+        return None
+    evidence = (service_words(view, node), *closed_doors(node, view), why)
+    return Diagnosis(condition, (node.id,), evidence, confirmed=True)
+
+
+def _end(
+    node: Standing, service: ServiceFact, view: ClusterView, memory: Memory
+) -> tuple[Condition, str]:
+    return end_reason(
+        service,
+        ours=node.id in memory.owed_starts,
         asked=node.id in view.view.stops_seen,
         rebooted=rebooted(node, view),
     )
-    evidence = (service_words(view, node), *_closed_doors(node, view), why)
-    if condition is Condition.STOPPED_BY_OPERATOR:
-        return Diagnosis(condition, (node.id,), evidence, confirmed=True)
+
+
+def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
+    """The process has ended, and no cause is known that makes a start vain: is it proven?"""
+    if node.process is not Process.ENDED or node.service is None:
+        return None
+    condition, why = _end(node, node.service, view, memory)
+    evidence = (service_words(view, node), *closed_doors(node, view), why)
     end = view.view.ends[node.id]
-    waiting, check_at = "", None
+    waiting, check_at = looks_missing(node, view, policy)
     if not node.gone:
-        waiting = _why_not_gone(node)
-    elif end.looks < policy.gone_looks:
-        waiting = f"{end.looks} of {policy.gone_looks} looks"
-    elif end.latest - end.since < policy.gone_apart_s:
-        waiting = f"looks at least {policy.gone_apart_s:g} s apart"
-        check_at = end.since + policy.gone_apart_s
-    if waiting and not node.gone and end.looks >= policy.gone_looks:
+        waiting, check_at = _why_not_gone(node), None
+    elif not waiting and (kinds := awaited(node, view, policy)):
+        waiting = f"a look of {', '.join(kinds)} begun since"
+        check_at = end.since + policy.signs.last_words_s
+    if not node.gone and end.looks >= policy.gone_looks:
         since = max(end.since, view.view.agreed_at.get(node.id, end.since))
         held = view.now.mono_s - since
         return Diagnosis(
@@ -99,8 +114,8 @@ def end_reason(
 
 def _unasked_end(service: ServiceFact) -> tuple[Condition, str]:
     """Nobody asked for it: how did it end?"""
-    if service.oom_killed is True:
-        return Condition.PROCESS_GONE, "the kernel killed it: it was out of memory"
+    if service.oom_killed is True or service.result == OOM_KILL:
+        return Condition.KILLED_BY_KERNEL, "the kernel killed it: there was no memory left"
     clean = service.exit_status in CLEAN_EXITS or service.signal in TERM_SIGNALS
     clean = clean or (
         service.exit_status is not None and str(service.exit_status) in (service.success_exit or ())
@@ -111,6 +126,9 @@ def _unasked_end(service: ServiceFact) -> tuple[Condition, str]:
         return Condition.TERMINATED, "it ended with success, but no stop was requested"
     if service.exit_status is None and service.signal in {None, ""} and service.result in OPEN_END:
         return Condition.TERMINATED, "how it ended cannot be read; it may have been SIGTERM"
+    if service.result == START_LIMIT or (service.active == "failed" and service.restarts):
+        times = f" after {service.restarts} restarts" if service.restarts else ""
+        return Condition.START_LIMIT_HIT, f"its manager has given up starting it{times}"
     if not reason_known(service):
         return Condition.PROCESS_GONE, "nothing says why it ended"
     return Condition.PROCESS_GONE, "no stop was requested"
@@ -127,15 +145,6 @@ def reason_known(service: ServiceFact) -> bool:
     """Whether anything says why the process ended; if not, a start needs a person's approval."""
     return any(
         value not in (None, "") for value in (service.exit_status, service.signal, service.result)
-    )
-
-
-def _closed_doors(node: Standing, view: ClusterView) -> tuple[str, ...]:
-    kinds = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM)
-    return tuple(
-        look_words(track, view.now)
-        for kind in kinds
-        if (track := view.view.track(node.id, kind)) is not None
     )
 
 
@@ -167,7 +176,7 @@ def shutting_down(
         return None
     if node.silent and node.dropped:
         return None
-    evidence = (service_words(view, node), *_closed_doors(node, view))
+    evidence = (service_words(view, node), *closed_doors(node, view))
     return Diagnosis(Condition.SHUTTING_DOWN, (node.id,), evidence, confirmed=True)
 
 
@@ -178,7 +187,7 @@ def hung(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> D
     if node.refused or node.jvm_silent is False:
         return None
     service = node.service
-    evidence = [service_words(view, node), *_closed_doors(node, view)]
+    evidence = [service_words(view, node), *closed_doors(node, view)]
     if service is not None and service.process_state:
         evidence.append(f"process state {service.process_state}")
     evidence.append(dropped_words(node))
@@ -225,59 +234,81 @@ def dropped_words(node: Standing) -> str:
             return "whether the others have dropped it is not known"
 
 
-def starting(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
-    """It is on its way: left alone while it makes progress."""
-    if node.process in {Process.ACTIVATING, Process.AUTO_RESTART}:
-        words = (service_words(view, node),)
-        return Diagnosis(Condition.STARTING, (node.id,), words, confirmed=True)
-    if node.process is not Process.RUNNING:
-        return None
-    recovery = view.view.recoveries.get(node.id)
-    loading = node.jvm is not None and (
-        node.jvm.remaining_logs is not None or node.jvm.remaining_segments is not None
-    )
-    if loading and recovery is not None and node.answers is not True:
-        seen: tuple[str, ...] = (
-            recovery_words(recovery, view.now.mono_s),
-            service_words(view, node),
-        )
-        return Diagnosis(Condition.RECOVERING_LOGS, (node.id,), seen, confirmed=True)
-    state = node.jvm.broker_state if node.jvm is not None else None
-    # A dedicated controller has no BrokerState at any age.
-    young = node.config.is_broker and node.jvm is not None
-    young = young and state != RUNNING_STATE and node.answers is not True
-    if node.refused or young or _just_started(node, memory):
-        seen = (service_words(view, node), *_closed_doors(node, view))
-        waiting = "" if young or _still_runs(node, view) else "a look of SERVICE begun since"
-        return Diagnosis(Condition.STARTING, (node.id,), seen, not waiting, waiting)
-    return None
+_PROVEN: Final = frozenset({Kind.SERVICE, Kind.LISTENER})
+_SILENT: Final = frozenset({Kind.SERVICE, Kind.PROTOCOL})
 
-
-def _still_runs(node: Standing, view: ClusterView) -> bool:
-    """Whether SERVICE was asked after the door closed: a crash closes it before we ask again."""
-    service = view.view.track(node.id, Kind.SERVICE)
-    door = view.view.track(node.id, Kind.LISTENER) or view.view.track(node.id, Kind.PROTOCOL)
-    if service is None or door is None or door.good:
-        return True
-    return service.result.started >= door.since
-
-
-def _just_started(node: Standing, memory: Memory) -> bool:
-    """Whether an act of ours runs or is being verified and the node does not answer yet."""
-    request = memory.open_request(node.id)
-    return (
-        request is not None
-        and request.act_class is ActClass.START
-        and request.ended is not None
-        and node.answers is not True
-        and node.silent_looks < 2
-    )
-
-
-def recovery_words(recovery: Recovery, now: float) -> str:
-    """Say how far log recovery is, with the time left by its measured slope."""
-    logs, segments = divmod(recovery.left, SEGMENT_WEIGHT)
-    left = remaining_s(recovery, now)
-    text = f"log recovery: {logs} logs, {segments} segments of the current one left"
-    text += f", about {left:.0f} s to go" if left is not None else ""
-    return text + f"; last progress {age(now - recovery.fell_at)}"
+ROWS: Final = (
+    Row(
+        Condition.PROCESS_GONE,
+        _PROVEN,
+        "the service manager says that the process has ended, nothing holds its log directory's"
+        " lock, its port is refused, a configured JVM does not answer; and nothing that is known of"
+        " its end makes a start vain: its last words and its storage are looked at first",
+        "a lock that is held, a port that accepts, a JVM that answers: then it was started by hand",
+        "two looks, 2 s apart; a look at its log and its disks begun since is waited for 5 s",
+        "`service:start`, once; once more only if that start lived for a minute. In KRaft the new"
+        " process waits for its old session and is left alone for session + 10 s. In ZooKeeper mode"
+        " the start of a broker waits until the others no longer list it"
+        " ([`registration_released`](guards.md)): before that it would only die of NodeExists. An"
+        " exit for that reason uses no attempt where the log tells it",
+        "nothing. After a failed start: read the node's log, repair, then `ack`",
+    ),
+    Row(
+        Condition.TERMINATED,
+        _PROVEN,
+        "the process ended as on SIGTERM, with a status that its unit calls success, or with"
+        " success, but nobody asked for a stop; or how it ended cannot be read; or its host was"
+        " booted since and nobody has started it",
+        "a stop request, seen or read (STOPPED_BY_OPERATOR)",
+        "two looks, 2 s apart",
+        "told at once; `service:start` after 120 s (60 s after a boot, also if its unit is"
+        " disabled), so that whoever did it can say so",
+        "if it was meant, stop it through its service manager, or `pause`",
+    ),
+    Row(
+        Condition.STOPPED_BY_OPERATOR,
+        frozenset({Kind.SERVICE}),
+        "a stop request: the service manager says so, the unit was seen on its way down by request,"
+        " or it is masked. Whatever the exit code, and also if its manager lost patience (Result"
+        " `timeout`) and killed it. What was asked for once holds until it runs again. Whether"
+        " there was a request cannot be read: taken for one, and told",
+        "a stop of our own that was not finished",
+        "at once",
+        "hands off, and a reminder every four hours. A stop that leaves partitions under min ISR or"
+        " the quorum lost is told at once",
+        "start it again when you are done. `ack` ends the reminders",
+    ),
+    Row(
+        Condition.SHUTTING_DOWN,
+        frozenset({Kind.SERVICE}),
+        "the unit is deactivating, or BrokerState is 6 or 7",
+        "silent and dropped: then it is PROCESS_HUNG",
+        "at once",
+        "nothing; it is no failure",
+        "nothing",
+    ),
+    Row(
+        Condition.PROCESS_HUNG,
+        _SILENT | {Kind.PEERS},
+        "the process runs and is silent for three looks (PROTOCOL, and the JVM if configured), and"
+        " the others have dropped it. A member of an ensemble is dropped when its leader no longer"
+        " counts it as synced; a leader, when another one leads",
+        "a refused port, a JVM that answers, others that still count it in",
+        "three silent looks, and Kafka's own session: the others have dropped it",
+        "`service:restart`: SIGKILL of a process in state T, or of one whose JVM is silent too; an"
+        " orderly stop otherwise. Once an hour, 300 s between two nodes. Not with a certificate"
+        " that has expired, or that nobody could read: the new process would exit at once"
+        " ([`certificates_are_valid`](guards.md))",
+        "nothing; find out what stopped it. If a certificate stands in the way: renew it, then"
+        " `approve`",
+    ),
+    Row(
+        Condition.STORAGE_HUNG,
+        _SILENT,
+        "silent, and the process is in state D on three looks: it waits for a disk",
+        "any other process state, or an answer",
+        "three looks",
+        "nothing. No signal is delivered to such a process",
+        "repair the storage; the node wakes up by itself or needs a reboot",
+    ),
+)
