@@ -17,8 +17,9 @@ class Digest:
     `counted`: ids listed and not fenced. `out_of_sync`: for each replica the leaders of the
     partitions in whose ISR it is missing; `missing`: how many partitions those are. `not_whole`:
     the ISR of partitions that lack replicas, or who else may lead them without loss (ELR).
-    `unclean`, `reassigning`: so, or not readable. `blind`: it showed no topics and no error, so we
-    may not read them. `controller`: the active one, which only ZooKeeper mode's metadata tells.
+    `unclean`, `reassigning`: so, or not readable; `moving`: surely so. `blind`: it showed no
+    topics and no error, so we may not read them. `controller`: the active one, which only
+    ZooKeeper mode's metadata tells.
     """
 
     readable: bool = False
@@ -32,6 +33,7 @@ class Digest:
     offline: tuple[tuple[str, int], ...] = ()
     unreadable: tuple[str, ...] = ()
     reassigning: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
     topics: tuple[TopicFact, ...] | None = None
     blind: bool = False
     controller: str | None = None
@@ -47,6 +49,7 @@ def digest(fact: PeersFact | None) -> Digest:
     offline: list[tuple[str, int]] = []
     unreadable: list[str] = []
     reassigning: list[str] = []
+    moving: list[str] = []
     seen = set(fact.listed) | set(fact.fenced or ())
     unreadable += [topic.name for topic in fact.topics or () if topic.partitions is None]
     for topic, part in _partitions(fact):
@@ -57,6 +60,8 @@ def digest(fact: PeersFact | None) -> Digest:
         seen.update(part.replicas)
         if part.reassigning is not False:
             reassigning.append(name)
+            if part.reassigning:
+                moving.append(name)
         if part.leader == NOBODY:
             offline.append((topic.name, part.id))
         missing = [replica for replica in part.replicas if replica not in part.isr]
@@ -79,6 +84,7 @@ def digest(fact: PeersFact | None) -> Digest:
         offline=tuple(offline),
         unreadable=tuple(unreadable),
         reassigning=tuple(reassigning),
+        moving=tuple(moving),
         topics=fact.topics,
         blind=fact.topics is not None and not fact.topics,
         controller=None if fact.controller == NOBODY else fact.controller,

@@ -118,11 +118,52 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcast:
+    """Since when a process runs and answers while the others do not count it in.
+
+    `latest`: when the newest look began that says so; `looks`: how many have. `invocation`: of the
+    process; a new one begins anew.
+    """
+
+    since: float
+    latest: float
+    looks: int
+    invocation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the start of a process that does not answer yet has come, and when it last moved.
+
+    `read_bytes`: as of `read_at`; `recovered`: what the newest lines of its log (of the look that
+    began at `log_at`) say of logs that are recovered.
+    """
+
+    run: str | None
+    moved_at: float
+    state: int | None = None
+    read_bytes: int | None = None
+    read_at: float = 0.0
+    recovered: frozenset[str] = frozenset()
+    log_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The latest looks of PROTOCOL at one run: when each began, and whether it was answered."""
+
+    run: str | None
+    looks: tuple[tuple[float, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
 
     `certificates`: the latest look at each node's certificates that could read them all, or that
-    saw a bad one; a node that hangs shows none.
+    saw a bad one; a node that hangs shows none. `explained_at`: when a condition of a node last
+    explained changes between good and failing looks at it. `restarts`: when its manager started a
+    node again by itself; `restart_counts`: its own count of them.
     """
 
     cluster: Cluster
@@ -148,6 +189,12 @@ class View:
     stuck_looks: Mapping[NodeId, int] = field(default_factory=dict)
     stops_seen: frozenset[NodeId] = frozenset()
     ends: Mapping[NodeId, Ended] = field(default_factory=dict)
+    outcasts: Mapping[NodeId, Outcast] = field(default_factory=dict)
+    explained_at: Mapping[NodeId, float] = field(default_factory=dict)
+    restarts: Mapping[NodeId, tuple[float, ...]] = field(default_factory=dict)
+    restart_counts: Mapping[NodeId, int] = field(default_factory=dict)
+    progress: Mapping[NodeId, Progress] = field(default_factory=dict)
+    answers: Mapping[NodeId, Answers] = field(default_factory=dict)
     kept: Mapping[NodeId, object] = field(default_factory=dict)
     certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
 

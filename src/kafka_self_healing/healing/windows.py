@@ -7,15 +7,19 @@ from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.ensemble import LEADER
-from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Recovery, Reign, Run, View
+from kafka_self_healing.healing.progress import follow_runs
+from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Outcast, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.evidence import Kind, QuorumFact
+from kafka_self_healing.model.evidence import CheckResult, Kind, QuorumFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
 
 SEGMENT_WEIGHT = 1_000_000
 """One log left counts more than all segments: segments start anew with each log."""
+
+UNEXPLAINING = frozenset({Condition.FLAPPING, Condition.UNDIAGNOSED})
+"""Conditions that leave it open why good and failing looks change places."""
 
 
 def update_windows(
@@ -44,8 +48,9 @@ def update_windows(
         ends=_ends(cluster),
         kept=cluster.kept,
         stops_seen=_stops_seen(cluster, ours),
+        outcasts=_outcasts(cluster),
     )
-    return _storm(view, cluster, policy)
+    return _storm(follow_runs(view, cluster, policy), cluster, policy)
 
 
 def watch_clocks(view: View, policy: Policy, now: Instant) -> View:
@@ -79,6 +84,7 @@ def settle(view: View, policy: Policy, now: Instant) -> View:
 
 def note_agreement(view: View, found: Sequence[tuple[str, Diagnosis]], now: Instant) -> View:
     """Note when the families last agreed on what is wrong with a node."""
+    view = _explain(view, found, now)
     agreed = {
         subject: now.mono_s
         for subject, diagnosis in found
@@ -86,6 +92,18 @@ def note_agreement(view: View, found: Sequence[tuple[str, Diagnosis]], now: Inst
     }
     kept = {node: at for node, at in view.agreed_at.items() if node in dict(found)}
     return replace(view, agreed_at={**kept, **agreed}) if agreed or view.agreed_at else view
+
+
+def _explain(view: View, found: Sequence[tuple[str, Diagnosis]], now: Instant) -> View:
+    """Note which nodes have a condition that explains changes between good and failing looks."""
+    explained = {
+        subject: now.mono_s
+        for subject, diagnosis in found
+        if diagnosis.confirmed
+        and subject in view.cluster.nodes
+        and diagnosis.condition not in UNEXPLAINING
+    }
+    return replace(view, explained_at={**view.explained_at, **explained}) if explained else view
 
 
 def _held(
@@ -253,11 +271,52 @@ def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[Node
             and node.service is not None
             and node.service.stop_requested is True
         )
+        if node.process is Process.DEACTIVATING and node.service is not None:
+            # A crash is on its way down too for a moment; its manager says that nobody asked.
+            asked = node.service.stop_requested is not False
         if asked and id_ not in ours:
             seen.add(id_)
         elif node.process not in {Process.ENDED, Process.DEACTIVATING, Process.UNKNOWN}:
             seen.discard(id_)
     return known if seen == known else frozenset(seen)
+
+
+def counted_out(node: Standing) -> bool | None:
+    """Whether a process that runs and answers is not counted in, as broker, voter or member."""
+    if node.process is not Process.RUNNING or node.answers is not True:
+        return None if node.process is Process.UNKNOWN or node.answers is None else False
+    parts = [node.voter_stale] if node.config.is_voter else []
+    if node.config.is_broker or node.config.is_member:
+        parts.append(None if node.counted is None else not node.counted)
+    return True if True in parts else None if None in parts else False
+
+
+def _outcasts(cluster: ClusterView) -> Mapping[NodeId, Outcast]:
+    """Follow who lives and is not counted in; looks that cannot tell change nothing."""
+    known = cluster.view.outcasts
+    found = dict(known)
+    for id_, node in cluster.nodes.items():
+        if node.well is True:
+            found.pop(id_, None)
+            continue
+        out, before = counted_out(node), known.get(id_)
+        run = node.service.invocation if node.service is not None else None
+        if out is True:
+            if before is None or before.invocation != run:
+                before = Outcast(cluster.now.mono_s, float("-inf"), 0, run)
+            at = max((look.started for look in _witnessed(cluster, node)), default=before.latest)
+            newer = at > before.latest
+            found[id_] = replace(before, latest=at, looks=before.looks + 1) if newer else before
+        elif out is False:
+            found.pop(id_, None)
+    return known if found == known else found
+
+
+def _witnessed(cluster: ClusterView, node: Standing) -> Sequence[CheckResult]:
+    """Return the looks by which the others say whether they count a node in."""
+    account = cluster.account_look if node.config.is_keeper else None
+    others = tuple(look for look in cluster.witness_looks if look.observer != node.id)
+    return (*others, account) if account is not None else others
 
 
 def _progressed(known: Recovery | None, left: int, at: float) -> Recovery:

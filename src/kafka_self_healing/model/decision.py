@@ -56,6 +56,7 @@ class Reason(StrEnum):
     STILL_REGISTERED = "still_registered"
     RELEASE_NOT_SEEN = "release_not_seen"
     DUPLICATE_ID = "duplicate_id"
+    PLAN_ORDER = "plan_order"
     VOTERS_FIRST = "voters_first"
     LAST_IN_SYNC_FIRST = "last_in_sync_first"
     LAST_IN_SYNC_DOWN = "last_in_sync_down"
@@ -119,6 +120,7 @@ def nature(reason: Reason) -> Nature:
             | Reason.VERIFYING
             | Reason.FIRST_ONE_FIRST
             | Reason.UNRESOLVED_ACT
+            | Reason.PLAN_ORDER
             | Reason.VOTERS_FIRST
             | Reason.LAST_IN_SYNC_FIRST
             | Reason.CONTROLLER_LAST
@@ -233,8 +235,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Ask the eyes for a fresh look at these nodes now."""
+    """Ask the eyes for a fresh look at these nodes now.
+
+    `reach`: for a while, ask their hosts too whether they reach the quorum's ports.
+    """
 
     nodes: tuple[str, ...]
     kinds: frozenset[Kind]
     why: str
+    reach: bool = False

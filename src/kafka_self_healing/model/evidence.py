@@ -230,10 +230,19 @@ class DiskFact:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachFact:
+    """Whether a TCP connection from this host to another node's quorum port opens."""
+
+    node: str
+    open: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostFact:
     """The host: can it be reached, its disks, the data directories on it.
 
-    `clock_offset_s`: its UTC minus ours; `uptime_s`: seconds since its boot.
+    `clock_offset_s`: its UTC minus ours; `uptime_s`: seconds since its boot. `reaches`: the
+    controllers, or members of the ensemble, that it reaches; asked only of a node in doubt.
     """
 
     reachable: bool | None = None
@@ -243,6 +252,7 @@ class HostFact:
     clock_offset_s: float | None = None
     disks: tuple[DiskFact, ...] | None = None
     data_dirs: tuple[DataDirFact, ...] | None = None
+    reaches: tuple[ReachFact, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from kafka_self_healing.model.evidence import (
     TopicFact,
 )
 from kafka_self_healing.model.health import Track
+from kafka_self_healing.model.incident import Condition
 
 BAD_CERTIFICATE = CertificateFact((ListenerCertificate("x", "y", days_left=-1.0, problem="old"),))
 
@@ -47,16 +48,17 @@ def noise(scene: Scene) -> list[CheckResult]:
     ]
 
 
-def test_they_bring_no_diagnosis_and_no_act() -> None:
-    """A minute of nothing but bad news of these kinds: the cluster is well."""
+def test_they_stand_beside_a_cluster_that_is_well_and_bring_no_act() -> None:
+    """A minute of nothing but bad news of these kinds: it is told, and every node is well."""
     scene = Scene(twice=True)
     scene.run(5)
     for _ in range(60):
         scene.turn(noise(scene))
         scene.run(1)
     assert scene.step is not None
-    assert scene.step.diagnoses == ()
-    assert (scene.acted(), scene.notices) == ([], [])
+    confirmed = {one.condition for _, one in scene.step.diagnoses if one.confirmed}
+    assert confirmed == {Condition.CHECK_FAILED, Condition.CERTIFICATE_EXPIRED}
+    assert scene.acted() == []
     assert {node.well for node in scene.step.cluster.nodes.values()} == {True}
 
 

@@ -7,25 +7,68 @@ Cluster-wide conditions are found beside them.
 from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import ClusterView, Standing
-from kafka_self_healing.healing.diagnosis import cluster, probe, process
+from kafka_self_healing.healing.diagnosis import (
+    causes,
+    certificates,
+    cluster,
+    network,
+    probe,
+    process,
+    quorum,
+    replication,
+    resources,
+    starting,
+    storage,
+)
 from kafka_self_healing.healing.diagnosis.rule import NodeRule
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.incident import Diagnosis, beside
 from kafka_self_healing.model.policy import Policy
 
 NODE_RULES: tuple[NodeRule, ...] = (
+    causes.unit_absent,
+    process.stopped,
+    causes.not_commissioned,
+    causes.duplicate_id,
+    storage.full,
+    storage.missing,
+    storage.lost,
+    causes.wrong_identity,
+    causes.port_taken,
+    causes.config_broken,
+    causes.no_quorum_yet,
     process.ended,
     process.shutting_down,
     probe.viewpoint_lost,
+    network.host_down,
+    network.host_frozen,
     process.hung,
-    process.starting,
+    causes.crash_loop,
+    starting.starting,
+    resources.heap_exhausted,
+    network.partitioned,
+    quorum.controller_wedged,
+    quorum.session_lost,
+    quorum.serving_not_counted,
+    replication.counted_not_serving,
+    replication.inter_broker_auth_broken,
     probe.not_serving,
+    quorum.not_counted,
     probe.undiagnosed,
     probe.flapping,
 )
 """What a node has: the first that speaks counts. Not asked of a node that is wholly well."""
 
-BESIDE_RULES: tuple[NodeRule, ...] = (probe.misconfigured,)
+BESIDE_RULES: tuple[NodeRule, ...] = (
+    probe.misconfigured,
+    quorum.ensemble_degraded,
+    storage.filling,
+    storage.log_dir_failed,
+    resources.overloaded,
+    resources.descriptors_exhausted,
+    resources.metadata_errors,
+    resources.jmx_unreachable,
+)
 """What a node may have beside that: all are asked, of a well node too. They must cost little."""
 
 
@@ -34,7 +77,9 @@ def diagnose_node(
 ) -> Diagnosis | None:
     """Return the first condition that holds, or is suspected, of one node."""
     if node.well is True and node.id not in view.view.sick_since:
-        return probe.flapping(node, view, memory, policy)
+        zombie = replication.counted_not_serving(node, view, memory, policy)
+        flaps = zombie or probe.flapping(node, view, memory, policy)
+        return flaps or storage.full(node, view, memory, policy)
     for rule in NODE_RULES:
         found = rule(node, view, memory, policy)
         if found is not None:
@@ -53,5 +98,9 @@ def diagnose(view: ClusterView, memory: Memory, policy: Policy) -> list[tuple[st
             more = rule(node, view, memory, policy)
             if more is not None:
                 found.append((beside(id_, more.condition), more))
+        found.extend(probe.checks_failed(node, view, policy))
+        if id_ in view.view.certificates:
+            found.extend(certificates.certificates(node, view, policy))
+    found.extend(certificates.own_certificates(view, policy))
     found.extend(cluster.diagnose(view, memory, policy, dict(found)))
     return found

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from kafka_self_healing.healing.assessment import ClusterView, Standing
+from kafka_self_healing.healing.assessment import (
+    MACHINE_PROBED,
+    OURS_PROBED,
+    ClusterView,
+    Standing,
+)
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome, ProtocolFact
 from kafka_self_healing.model.health import Track
+
+ALL_WAYS = OURS_PROBED | MACHINE_PROBED
+"""The kinds by which we reach a node and its host."""
 
 
 def age(seconds: float) -> str:
@@ -52,3 +60,26 @@ def service_words(view: ClusterView, node: Standing) -> str:
         parts.append(f"exit status {fact.exit_status}")
     parts.append(age(view.now.mono_s - track.result.ended))
     return ", ".join(parts)
+
+
+def all_looks(node: Standing, view: ClusterView) -> tuple[str, ...]:
+    """Say how the newest look of each kind at a node ended."""
+    status = view.view.statuses.get(node.id)
+    tracks = status.tracks if status else {}
+    return tuple(look_words(track, view.now) for _, track in sorted(tracks.items()))
+
+
+def dark_since(node: Standing, view: ClusterView) -> float:
+    """When the last of our ways to it closed; that this is darkness is known only looks later."""
+    tracks = [view.view.track(node.id, kind) for kind in node.config.kinds & ALL_WAYS]
+    return max((track.since for track in tracks if track is not None), default=view.now.mono_s)
+
+
+def closed_doors(node: Standing, view: ClusterView) -> tuple[str, ...]:
+    """Say how the newest looks at its ports, its protocol and its JVM ended."""
+    kinds = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM)
+    return tuple(
+        look_words(track, view.now)
+        for kind in kinds
+        if (track := view.view.track(node.id, kind)) is not None
+    )
