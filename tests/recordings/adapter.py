@@ -132,7 +132,9 @@ class _Adapter:
         node, said = node_of(self.mode, host, "zookeeper"), seen["zk"]
         if said["srvr"] in ("refused", "timeout"):
             ended = [said["srvr"], 2000 if said["srvr"] == "timeout" else 1]
-            yield _look(node, "LISTENER", t, ["refused" if ended[0] == "refused" else "ok", 1])
+            # Only of a host that answers a ping is it known that its kernel accepts connections.
+            silent = ["ok", 1] if seen["ping"] else ended
+            yield _look(node, "LISTENER", t, ended if ended[0] == "refused" else silent)
             yield _look(node, "PROTOCOL", t, ended)
             yield _look(CLUSTER, "QUORUM", t, ended, observer=node)
             return

@@ -21,12 +21,9 @@ RECORDINGS = 30
 
 NOT_YET_NAMED = {
     "kraft-disk-full": "DISK_FULL",
-    "kraft-host-off": "HOST_DOWN",
     "kraft-jbod-disk-dead": "LOG_DIR_FAILED",
     "kraft-jmx-off": "JMX_UNREACHABLE",
-    "zk-cut-peers": "PARTITIONED",
     "zk-disk-dead": "STORAGE_LOST",
-    "zk-power-cut": "HOST_DOWN",
     "zk-start-limit": "CONFIG_BROKEN",
 }
 """Recordings whose condition has no rule yet, and the condition."""
