@@ -71,7 +71,6 @@ class ClusterView:
     witness_looks: tuple[CheckResult, ...]
     kept: Mapping[NodeId, object]
     ready: frozenset[NodeId] = frozenset()
-    queued: frozenset[NodeId] = frozenset()
     ensemble: Ensemble = NOBODY
 
     @property

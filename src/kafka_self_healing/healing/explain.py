@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafka_self_healing.healing.assessment import Standing
-from kafka_self_healing.healing.diagnosis.process import recovery_words
+from kafka_self_healing.healing.diagnosis.starting import recovery_words
 from kafka_self_healing.healing.diagnosis.words import look_words
 from kafka_self_healing.healing.guards import asked, judge
 from kafka_self_healing.healing.guards.subject import Question
@@ -89,7 +89,7 @@ def _question(
     diagnosis, incident = found
     open_request = step.memory.open_request(node.id)
     request = open_request or draft(turn, node, diagnosis, incident)
-    rungs = len(policy.ladders.get(diagnosis.condition, ()))
+    rungs = len(policy.ladder(node.config, diagnosis.condition))
     proposed = request.proposed.mono_s if request.state is RequestState.PROPOSED else None
     at = proposed if open_request is not None else None
     return Question(request, step.cluster, step.memory, policy, diagnosis, rungs, at)

@@ -17,7 +17,7 @@ from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Decision, Look
 from kafka_self_healing.model.event import ActFinished, Event, OperatorSaid, RequestChanged
-from kafka_self_healing.model.evidence import CheckResult
+from kafka_self_healing.model.evidence import CheckResult, Kind
 from kafka_self_healing.model.incident import BESIDE, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Policy
@@ -80,6 +80,7 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
     remember(turn, cluster)
     found = diagnose(cluster, turn.memory, policy)
     turn.view = note_agreement(turn.view, found, now)
+    _ask_reach(turn)
     incidents.reconcile(turn, cluster, found)
     by_node = _of_nodes(found)
     verification.verify(turn, cluster, by_node)
@@ -89,6 +90,20 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
         turn.memory, turn.view, tuple(turn.decisions), tuple(turn.looks), tuple(turn.events),
         turn.wake_s, cluster, tuple(found),
     )  # fmt: skip
+
+
+def _ask_reach(turn: Turn) -> None:
+    """Ask from time to time what the hosts reach of processes that live and are not counted in."""
+    due = turn.now.mono_s - turn.policy.interval_s
+    asked = {
+        id_: replace(out, asked=turn.now.mono_s)
+        for id_, out in turn.view.outcasts.items()
+        if out.asked <= due and Kind.HOST in turn.view.cluster.nodes[id_].kinds
+    }
+    if asked:
+        why = "the others do not count it in: does its host reach them?"
+        turn.looks.append(Look(tuple(asked), frozenset({Kind.HOST}), why, reach=True))
+        turn.view = replace(turn.view, outcasts={**turn.view.outcasts, **asked})
 
 
 def _of_nodes(found: Sequence[tuple[str, Diagnosis]]) -> dict[NodeId, Diagnosis]:
@@ -119,6 +134,9 @@ def _take(turn: Turn, said: Input) -> None:
             elif request is not None:
                 turn.move(request, begun_steps=(*request.begun_steps, name))
         case OperatorCommand():
+            if said.order is Order.APPROVE and said.until is None:
+                # What was right to do an hour ago is looked at again by a person.
+                said = replace(said, until=turn.now.utc_s + turn.policy.approval_s)
             turn.record(OperatorSaid(turn.now, said))
             if said.order is Order.RESUME:
                 turn.view = turn.view.rewarm(turn.now, "resumed just now")

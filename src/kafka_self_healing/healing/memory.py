@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from kafka_self_healing.healing.digest import Day, after_decision, after_end
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.control import OperatorCommand, Order, Switch
+from kafka_self_healing.model.control import ApprovalRequest, OperatorCommand, Order, Switch
 from kafka_self_healing.model.event import (
+    ApprovalAsked,
     DaemonStarted,
     Decided,
     Event,
@@ -17,13 +20,23 @@ from kafka_self_healing.model.event import (
     LatchLifted,
     NodesSeen,
     OperatorSaid,
+    PlanChanged,
     RequestChanged,
     StormChanged,
     Told,
 )
-from kafka_self_healing.model.incident import HEALABLE, Incident, IncidentState
-from kafka_self_healing.model.notification import NoticeKind
+from kafka_self_healing.model.incident import (
+    HEALABLE,
+    Condition,
+    Incident,
+    IncidentState,
+    problem,
+)
+from kafka_self_healing.model.notification import Notice, NoticeKind
+from kafka_self_healing.model.plan import ColdStart, PlanState
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+
+V = TypeVar("V")
 
 ACTS_KEPT_S = 24 * 3600.0
 OPEN = frozenset(
@@ -34,7 +47,14 @@ OPEN = frozenset(
         RequestState.VERIFYING,
     }
 )
-TOLD_AGAIN = (NoticeKind.ESCALATION, NoticeKind.REMINDER)
+TOLD_AGAIN = (
+    NoticeKind.ESCALATION,
+    NoticeKind.REFUSAL,
+    NoticeKind.GAVE_UP,
+    NoticeKind.REMINDER,
+)
+"""What is told anew after an acknowledgement."""
+
 STEP_STOP = "stop"
 STEP_START = "start"
 
@@ -50,7 +70,11 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Incidents, requests, budgets, latches and switches. Maps are never changed in place."""
+    """Incidents, requests, budgets, latches and switches. Maps are never changed in place.
+
+    `told`: when a notice of each key was put out last. `digested`: when the latest digest was, or
+    when a daemon first began; `day`: what the next one will tell.
+    """
 
     counter: int = 0
     incidents: Mapping[str, Incident] = field(default_factory=dict)
@@ -60,6 +84,8 @@ class Memory:
     owed_starts: Mapping[str, str] = field(default_factory=dict)
     switches: tuple[Switch, ...] = ()
     approvals: Mapping[str, OperatorCommand] = field(default_factory=dict)
+    asked: Mapping[str, ApprovalRequest] = field(default_factory=dict)
+    plan: ColdStart | None = None
     seen: frozenset[str] = frozenset()
     not_whole: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unclean: frozenset[str] = frozenset()
@@ -68,6 +94,8 @@ class Memory:
     storm: bool = False
     decisions: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, Instant] = field(default_factory=dict)
+    digested: Instant | None = None
+    day: Day = field(default_factory=Day)
 
     def open_request(self, node: str) -> RecoveryRequest | None:
         """Return the node's request that is proposed, executing, unknown or being verified."""
@@ -96,8 +124,8 @@ def fold_one(memory: Memory, event: Event) -> Memory:
                 owed_starts=_paid(owed, incident.subject) if incident.serving else owed,
                 counter=max(memory.counter, _number(incident.id)),
             )
-        case IncidentClosed(incident=incident, at=at):
-            return _closed(memory, incident, at)
+        case IncidentClosed():
+            return _closed(memory, event)
         case RequestChanged(request=request, at=at):
             return _request_changed(memory, request, at)
         case DaemonStarted(at=at):
@@ -110,22 +138,29 @@ def fold_one(memory: Memory, event: Event) -> Memory:
             return _operator(memory, command, at)
         case StormChanged(active=active):
             return replace(memory, storm=active)
+        case ApprovalAsked(request=asked):
+            return replace(
+                memory,
+                asked={**memory.asked, asked.incident: asked},
+                counter=max(memory.counter, _number(asked.id)),
+            )
+        case PlanChanged(plan=plan):
+            return _plan_changed(memory, plan)
         case LatchLifted():
             return replace(memory, latch="")
         case Decided():
             key = decision_key(event.incident, event.node)
-            return replace(memory, decisions={**memory.decisions, key: decision_text(event)})
-        case Told(notice=notice) if notice.kind is NoticeKind.RECOVERY:
-            return memory  # it is over: nothing of it is told again
+            decisions = {**memory.decisions, key: decision_text(event)}
+            return replace(memory, decisions=decisions, day=after_decision(memory.day, event))
         case Told(notice=notice, at=at):
-            return replace(memory, told={**memory.told, notice.key: at})
+            return _told(memory, notice, at)
         case _:
             return memory
 
 
-def ladder_key(node: str, act: ActClass) -> str:
-    """Return the key under which a node's attempts of one class of act are counted."""
-    return f"{node}/{act.value}"
+def ladder_key(node: str, condition: Condition) -> str:
+    """Return the key under which a node's attempts against one class of problem are counted."""
+    return f"{node}/{problem(condition).value}"
 
 
 def decision_key(incident: str, node: str) -> str:
@@ -144,13 +179,34 @@ def _number(id_: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _closed(memory: Memory, incident: Incident, at: Instant) -> Memory:
+def _told(memory: Memory, notice: Notice, at: Instant) -> Memory:
+    match notice.kind:
+        case NoticeKind.RECOVERY:
+            return memory  # it is over: nothing of it is told again
+        case NoticeKind.DIGEST:
+            return replace(memory, digested=at, day=Day())
+        case (
+            NoticeKind.FAILURE
+            | NoticeKind.ESCALATION
+            | NoticeKind.REFUSAL
+            | NoticeKind.GAVE_UP
+            | NoticeKind.REMINDER
+        ):
+            known = memory.incidents
+            # What is told within the trouble that explains it has no notice of its own.
+            peers = [id_ for id_ in notice.also if id_ in known and not known[id_].told_in]
+            keys = (notice.key, *(f"{id_}/{notice.kind.value}" for id_ in peers))
+            return replace(memory, told={**memory.told, **dict.fromkeys(keys, at)})
+
+
+def _closed(memory: Memory, event: IncidentClosed) -> Memory:
+    incident, at = event.incident, event.at
     keep = {id_: known for id_, known in memory.incidents.items() if id_ != incident.id}
     told = {key: at for key, at in memory.told.items() if not key.startswith(f"{incident.id}/")}
     decisions = {
         key: text for key, text in memory.decisions.items() if not key.startswith(f"{incident.id}/")
     }
-    approvals = {key: by for key, by in memory.approvals.items() if key != incident.id}
+    approvals = _without(memory.approvals, incident.id)
     mine = f"{incident.subject}/"
     ladders = {
         key: replace(ladder, healed=at) if key.startswith(mine) else ladder
@@ -162,8 +218,10 @@ def _closed(memory: Memory, incident: Incident, at: Instant) -> Memory:
         told=told,
         decisions=decisions,
         approvals=approvals,
+        asked=_without(memory.asked, incident.id),
         ladders=ladders,
         owed_starts=_paid(memory.owed_starts, incident.subject),
+        day=after_end(memory.day, event),
     )
 
 
@@ -183,14 +241,17 @@ def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> M
         # One approval is one act: what lifts attempts and budgets must not lift them for good.
         used = {request.id, request.incident}
         approvals = {key: by for key, by in approvals.items() if key not in used}
+    begins = request.state is RequestState.EXECUTING
     latch = memory.latch
-    if request.state is RequestState.FAILED and request.act_class is ActClass.RESTART:
-        latch = request.id
+    failed = request.state is RequestState.FAILED and request.act_class is ActClass.RESTART
+    if failed and (STEP_STOP in request.begun_steps or not request.action.startswith("service:")):
+        latch = request.id  # what was stopped did not come back; what was refused stopped nothing
     return replace(
         memory,
         requests=requests,
         acts=acts,
         approvals=approvals,
+        asked=_without(memory.asked, request.incident) if begins else memory.asked,
         latch=latch,
         ladders=_climbed(memory, request, at),
         owed_starts=_owed(memory, request),
@@ -199,7 +260,7 @@ def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> M
 
 
 def _climbed(memory: Memory, request: RecoveryRequest, at: Instant) -> Mapping[str, Ladder]:
-    key = ladder_key(request.node, request.act_class)
+    key = ladder_key(request.node, request.condition)
     known = memory.ladders.get(key)
     match request.state:
         case RequestState.EXECUTING:
@@ -246,7 +307,7 @@ def _started(memory: Memory, at: Instant) -> Memory:
         elif request.state is RequestState.PROPOSED:
             gone = replace(request, state=RequestState.ABORTED, reason="the healer was restarted")
             memory = _request_changed(memory, gone, at)
-    return memory
+    return memory if memory.digested is not None else replace(memory, digested=at)
 
 
 def _in_sync(memory: Memory, event: InSyncChanged) -> Memory:
@@ -284,7 +345,27 @@ def _operator(memory: Memory, command: OperatorCommand, at: Instant) -> Memory:
         case Order.ACK:
             return _acknowledged(memory, command)
         case Order.APPROVE:
-            return replace(memory, approvals={**memory.approvals, command.target: command})
+            given = {**memory.approvals, command.target: command}
+            return replace(memory, approvals=given, asked=_without(memory.asked, command.target))
+
+
+def _plan_changed(memory: Memory, plan: ColdStart) -> Memory:
+    """A plan's approval is used up when it begins; what it asked for ends with it.
+
+    What was approved before it was proposed was not this plan.
+    """
+    approvals, asked = memory.approvals, memory.asked
+    new = memory.plan is None or memory.plan.id != plan.id
+    if new or plan.state is PlanState.RUNNING:
+        approvals = _without(approvals, plan.incident)
+    if plan.incident in asked and asked[plan.incident].id == plan.id and not plan.open:
+        asked = _without(asked, plan.incident)
+    counter = max(memory.counter, _number(plan.id))
+    return replace(memory, plan=plan, approvals=approvals, asked=asked, counter=counter)
+
+
+def _without(known: Mapping[str, V], key: str) -> Mapping[str, V]:
+    return {other: value for other, value in known.items() if other != key}
 
 
 def _repeats(command: OperatorCommand, switch: Switch) -> bool:

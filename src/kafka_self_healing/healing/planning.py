@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from kafka_self_healing.healing import approvals, cold_start
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.guards import asked, judge
 from kafka_self_healing.healing.guards.quorum import offline_holders, rank
@@ -16,22 +17,30 @@ from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.decision import Answer, Decision, Nature, Reason, Verdict, nature
 from kafka_self_healing.model.event import Decided
 from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident
-from kafka_self_healing.model.policy import HungStop, Policy
+from kafka_self_healing.model.node import NodeConfig
+from kafka_self_healing.model.notification import NoticeKind
+from kafka_self_healing.model.policy import HungStop, Policy, Rung
 from kafka_self_healing.model.recovery import (
-    ActClass,
     RecoveryRequest,
     RequestState,
     StopStyle,
-    act_class,
 )
 
+STOP_MARGIN_S = 60.0
+"""How much longer than its manager's own limit an orderly stop may take (seconds)."""
+
+NO_RUNG = Rung("none", limit_s=0.0)
 ORDER_GUARDS = frozenset({"start_order", "controller_last"})
+SPENT = frozenset({Reason.OUT_OF_RUNGS, Reason.DIED_YOUNG, Reason.NEVER_ANSWERED})
+"""Refusals that stand until a person acknowledges: the attempts are used up."""
+
 DRAFT = "draft"
 """The id of an act that is not proposed; several drafts of one turn must not share a real one."""
 
 
 def plan(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> None:
     """Propose, permit or refuse an act for every node whose condition asks for one."""
+    cold_start.follow(turn, cluster, found)
     _drop_moot_proposals(turn, found)
     wanted = [node for node, d in found.items() if node in cluster.nodes and _asks(d)]
     if not wanted:
@@ -41,7 +50,7 @@ def plan(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> No
     # Who could act matters only to the order of several.
     several = len(questions) > 1
     ready = frozenset(node for node, q in questions.items() if several and not _blocked(q))
-    cluster = replace(cluster, ready=ready, queued=frozenset(wanted))
+    cluster = replace(cluster, ready=ready)
     for node in in_order(questions, cluster):
         draft = drafts[node]
         assert draft is not None
@@ -88,41 +97,50 @@ def _draft(
 
 def draft(turn: Turn, node: Standing, diagnosis: Diagnosis, incident: Incident) -> RecoveryRequest:
     """Return the next act of the ladder for a diagnosis, not yet proposed."""
-    ladder = turn.policy.ladders.get(diagnosis.condition, ())
-    act = act_class(ladder[0].action) if ladder else ActClass.OTHER
-    key = (node.id, act, diagnosis.condition)
-    rung, attempt = next_try(turn.memory, turn.policy, key, incident.opened)
-    action = ladder[min(rung, len(ladder) - 1)].action if ladder else "none"
-    limit = ladder[min(rung, len(ladder) - 1)].limit_s if ladder else 0.0
+    ladder = turn.policy.ladder(node.config, diagnosis.condition)
+    rung, attempt = next_try(turn.memory, turn.policy, node.config, diagnosis.condition,
+                             incident.opened)  # fmt: skip
+    step = ladder[min(rung, len(ladder) - 1)] if ladder else NO_RUNG
+    style = stop_style(node, turn.policy)
     service = node.service
     return RecoveryRequest(
         id=DRAFT,
         incident=incident.id,
         node=node.id,
-        action=action,
+        action=step.action,
         condition=diagnosis.condition,
         rung=rung,
         attempt=attempt,
         state=RequestState.PROPOSED,
         proposed=turn.now,
-        limit_s=limit,
-        stop_style=stop_style(node, turn.policy),
+        limit_s=_limit_s(step, node, style),
+        stop_style=style,
         pid_before=service.pid if service else None,
         invocation_before=service.invocation if service else None,
+        disruptive=step.disruptive,
     )
 
 
+def _limit_s(step: Rung, node: Standing, style: StopStyle) -> float:
+    """An orderly stop has the time that its manager gives it, and a minute; nobody cuts it off."""
+    own = node.service.stop_timeout_s if node.service is not None else None
+    orderly = step.action == "service:restart" and style is StopStyle.GRACEFUL
+    return step.limit_s if own is None or not orderly else max(step.limit_s, own + STOP_MARGIN_S)
+
+
 def next_try(
-    memory: Memory, policy: Policy, key: tuple[str, ActClass, Condition], onset: Instant
+    memory: Memory, policy: Policy, node: NodeConfig, condition: Condition, onset: Instant
 ) -> tuple[int, int]:
-    """Return (rung, attempt): attempts go on unless an hour of health lies before the onset."""
-    node, act, condition = key
-    known = memory.ladders.get(ladder_key(node, act))
+    """Return (rung, attempt): attempts go on unless an hour of health lies before the onset.
+
+    A rung beyond the ladder's last one: the circuit is open until a person acknowledges.
+    """
+    known = memory.ladders.get(ladder_key(node.id, condition))
     if known is None:
         return 0, 1
     if known.healed is not None and onset.since(known.healed) >= policy.ladder_reset_s:
         return 0, 1
-    ladder = policy.ladders.get(condition, ())
+    ladder = policy.ladder(node, condition)
     if known.rung < len(ladder) and known.attempts < ladder[known.rung].retry.attempts:
         return known.rung, known.attempts + 1
     return known.rung + 1, 1
@@ -150,7 +168,7 @@ def _question(
         turn.memory,
         turn.policy,
         diagnosis,
-        rungs=len(turn.policy.ladders.get(diagnosis.condition, ())),
+        rungs=len(turn.policy.ladder(cluster.nodes[request.node].config, diagnosis.condition)),
         proposed_at=_proposed_at(turn, request),
     )
 
@@ -201,12 +219,17 @@ def _decide(turn: Turn, question: Question) -> None:
 def _act(turn: Turn, question: Question, verdicts: list[Verdict]) -> None:
     """Write the intent. The shell journals it before anything is done."""
     node, request = question.node, question.request
-    service = node.service
+    service, style = node.service, stop_style(node, turn.policy)
+    ladder = turn.policy.ladder(node.config, request.condition)
+    step = ladder[request.rung] if request.rung < len(ladder) else None
+    plan = turn.memory.plan
     request = turn.move(
         request,
         state=RequestState.EXECUTING,
         began=turn.now,
-        stop_style=stop_style(node, turn.policy),
+        plan=plan.id if plan is not None and question.plan_step is not None else "",
+        limit_s=_limit_s(step, node, style) if step is not None else request.limit_s,
+        stop_style=style,
         pid_before=service.pid if service else None,
         invocation_before=service.invocation if service else None,
     )
@@ -245,6 +268,7 @@ def _tell(
         why = "; ".join(f"{v.guard}: {v.text}" for v in blocking)
         turn.change(incident, f"{answer.value} with {request.action}: {why}")
     if answer is Answer.REFUSE:
+        approvals.ask(turn, request, blocking)
         _escalate_refusal(turn, incident, blocking)
 
 
@@ -257,6 +281,8 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
     limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
     if Nature.FINAL in natures or held >= limit:
         why = "; ".join(verdict.text for verdict in blocking)
-        escalate(turn, turn.memory.incidents[incident.id], f"healing is refused: {why}")
+        reasons = frozenset(verdict.reason for verdict in blocking)
+        kind = NoticeKind.GAVE_UP if reasons & SPENT else NoticeKind.REFUSAL
+        escalate(turn, incident, f"healing is refused: {why}", kind, reasons=reasons)
     else:
         turn.wake_by(turn.now.mono_s + limit - held)

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import StrEnum
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.incidents import close, escalate
+from kafka_self_healing.healing.peers import all_known
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.evidence import Kind, LogFact
-from kafka_self_healing.model.incident import Condition, Diagnosis
+from kafka_self_healing.model.incident import Condition, Diagnosis, Reply, reply
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 
-NO_QUORUM_EXIT_S = 50.0
-"""A broker that ends sooner did not wait for a leader (initial registration takes up to 60 s)."""
-
-NO_ENSEMBLE_EXIT_S = 5.0
-"""The same in ZooKeeper mode: it gives the ensemble 18 s by default, its operator may less."""
+FAILING_NOW_AND_THEN = frozenset({Condition.HEAP_EXHAUSTED, Condition.COUNTED_NOT_SERVING})
+"""Conditions in which good answers stand between failures: none may fail while it is proven."""
 
 NODE_EXISTS = "NodeExists"
 """What ZooKeeper answers a broker whose old session still holds its registration."""
-
-LAST_WORDS_S = 5.0
-"""How long a look at the log of a process that ended is waited for."""
 
 ENDED_LOOK_S = 2.0
 """A process seen ended this long after the act's end did not come up (its manager may lag)."""
@@ -42,30 +38,96 @@ def verify(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> 
             _judge(turn, cluster, request, found.get(request.node))
 
 
+class Proof(StrEnum):
+    """What the evidence says of an act that has ended.
+
+    NOT_YET: on its way. INCONCLUSIVE: it cannot be seen whether it is healed; that is neither.
+    """
+
+    HEALED = "healed"
+    NOT_YET = "not yet"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+def prove(
+    turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis | None
+) -> Proof:
+    """Judge one act by what is seen of its node now, and since when."""
+    node = cluster.nodes[request.node]
+    if request.act_class is ActClass.OTHER:
+        gone = diagnosis is None or diagnosis.condition is not request.condition
+        return Proof.HEALED if gone else Proof.NOT_YET
+    cured = all_known(node.well, _cured(turn, node, request.condition))
+    if cured is True and held_s(turn, cluster, request) >= _stable_s(turn):
+        return Proof.HEALED
+    if _ended_again(turn, request, node) or _asks_again(turn, cluster, request, diagnosis):
+        return Proof.FAILED
+    return Proof.INCONCLUSIVE if cured is None else Proof.NOT_YET
+
+
+def _stable_s(turn: Turn) -> float:
+    return turn.policy.stable_window_s(turn.view.cluster.session_timeout_s)
+
+
+def held_s(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> float:
+    """Return for how long all has been well since the act ended; a second dip begins it anew."""
+    assert request.ended is not None
+    held = min(cluster.well_s(request.node), turn.now.mono_s - request.ended.mono_s)
+    if request.condition not in FAILING_NOW_AND_THEN:
+        return held
+    tracks = (turn.view.track(request.node, kind) for kind in (Kind.PROTOCOL, Kind.CANARY))
+    return min([held, *(turn.now.mono_s - track.since for track in tracks if track is not None)])
+
+
+def _cured(turn: Turn, node: Standing, condition: Condition) -> bool | None:
+    """Whether that which the condition was about is over, beside all that `well` says.
+
+    Counted in, registered and caught up are part of `well`; here is what is not.
+    """
+    if condition in FAILING_NOW_AND_THEN:
+        protocol, canary = (turn.view.track(node.id, k) for k in (Kind.PROTOCOL, Kind.CANARY))
+        own = None if protocol is None else protocol.good
+        return all_known(own, canary is None or canary.good)
+    if condition is Condition.CONTROLLER_WEDGED and node.config.is_voter:
+        state = node.jvm.raft_state if node.jvm is not None else None
+        # Its leader counts it as caught up (`well`); its own word must not speak against that.
+        return state in {None, "leader", "follower"}
+    return True
+
+
 def _judge(
     turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis | None
 ) -> None:
     node = cluster.nodes[request.node]
-    assert request.ended is not None
-    stable = turn.policy.stable_window_s(turn.view.cluster.session_timeout_s)
-    held = min(cluster.well_s(request.node), turn.now.mono_s - request.ended.mono_s)
-    if node.well is True and held >= stable:
-        _healed(turn, request, held)
-    elif _ended_again(turn, request, node):
-        why = request.reason or "the process ended again"
-        if diagnosis is not None and diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
-            _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
-        elif _no_quorum_yet(turn, cluster, request):
-            quorum = quorum_words(turn.view.cluster.mode)
-            _end(turn, request, RequestState.ABORTED, f"it did not find {quorum}: no attempt")
-        else:
-            _ended_by_itself(turn, cluster, request, why)
-    elif _hung_again(turn, request, diagnosis):
-        _end(turn, request, RequestState.FAILED, "it is hung again")
-    elif node.well is True:
-        turn.wake_by(turn.now.mono_s + stable - held)
+    held = held_s(turn, cluster, request)
+    match prove(turn, cluster, request, diagnosis):
+        case Proof.HEALED:
+            _healed(turn, request, held)
+        case Proof.FAILED if _ended_again(turn, request, node):
+            _ended(turn, cluster, request, diagnosis)
+        case Proof.FAILED:
+            assert diagnosis is not None
+            _end(turn, request, RequestState.FAILED, f"{diagnosis.condition} holds again")
+        case Proof.NOT_YET if node.well is True:
+            turn.wake_by(turn.now.mono_s + max(0.1, _stable_s(turn) - held))
+        case Proof.NOT_YET:
+            _page_stall(turn, request, "runs but is not in sync, no progress")
+        case Proof.INCONCLUSIVE:
+            _page_stall(turn, request, "nobody can say whether it is healed")
+
+
+def _ended(
+    turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis | None
+) -> None:
+    why = request.reason or "the process ended again"
+    if diagnosis is not None and diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
+        _end(turn, request, RequestState.ABORTED, "an operator stopped the node")
+    elif _no_quorum_yet(turn, cluster, request):
+        quorum = quorum_words(turn.view.cluster.mode)
+        _end(turn, request, RequestState.ABORTED, f"it did not find {quorum}: no attempt")
     else:
-        _page_stall(turn, request)
+        _ended_by_itself(turn, cluster, request, why)
 
 
 def _ended_by_itself(turn: Turn, cluster: ClusterView, request: RecoveryRequest, why: str) -> None:
@@ -78,7 +140,7 @@ def _ended_by_itself(turn: Turn, cluster: ClusterView, request: RecoveryRequest,
         _end(turn, request, RequestState.FAILED, why)
 
 
-def _page_stall(turn: Turn, request: RecoveryRequest) -> None:
+def _page_stall(turn: Turn, request: RecoveryRequest, what: str) -> None:
     """Not yet in sync is no failure while it progresses; what stands still is told."""
     incident = turn.memory.incidents.get(request.incident)
     assert request.ended is not None
@@ -92,13 +154,14 @@ def _page_stall(turn: Turn, request: RecoveryRequest) -> None:
     due = max(moved) + turn.policy.stall_s
     if turn.now.mono_s >= due:
         stood = turn.now.mono_s - max(moved)
-        escalate(turn, incident, f"runs but is not in sync, no progress for {stood:.0f} s")
+        escalate(turn, incident, f"{what} for {stood:.0f} s")
     else:
         turn.wake_by(due)
 
 
 def _healed(turn: Turn, request: RecoveryRequest, held: float) -> None:
-    turn.move(request, state=RequestState.HEALED)
+    back = turn.now.after(-held)
+    turn.move(request, state=RequestState.HEALED, well_since=back)
     incident = turn.memory.incidents.get(request.incident)
     if incident is not None:
         incident = turn.change(incident, f"{request.action} ({request.id}): well for {held:.0f} s")
@@ -124,7 +187,8 @@ def _no_quorum_yet(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -
     assert request.ended is not None
     assert node.service is not None
     lived = track.since - request.ended.mono_s
-    least = NO_QUORUM_EXIT_S if turn.view.cluster.mode is ClusterMode.KRAFT else NO_ENSEMBLE_EXIT_S
+    signs, kraft = turn.policy.signs, turn.view.cluster.mode is ClusterMode.KRAFT
+    least = signs.no_quorum_exit_s if kraft else signs.no_ensemble_exit_s
     return node.service.exit_status == 1 and lived >= least
 
 
@@ -142,21 +206,30 @@ def _last_words(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> s
     if track is not None and track.result.started >= end.since:
         fact = track.result.fact
         return "\n".join(fact.tail or ()) if isinstance(fact, LogFact) else ""
-    if turn.now.mono_s - end.since >= LAST_WORDS_S:
+    if turn.now.mono_s - end.since >= turn.policy.signs.last_words_s:
         return ""
     turn.look(request.node, "why it ended")
-    turn.wake_by(end.since + LAST_WORDS_S)
+    turn.wake_by(end.since + turn.policy.signs.last_words_s)
     return None
 
 
-def _hung_again(turn: Turn, request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:
-    """Whether it hangs by looks of which all that count began after the act."""
+def _asks_again(
+    turn: Turn, cluster: ClusterView, request: RecoveryRequest, diagnosis: Diagnosis | None
+) -> bool:
+    """Whether a condition asks for a RESTART by looks of which all that count began after the act.
+
+    A start that is on its way is not yet counted in: that takes it a session at least.
+    """
     track = turn.view.track(request.node, Kind.PROTOCOL)
-    if diagnosis is None or track is None or request.ended is None:
+    if diagnosis is None or track is None or request.ended is None or not diagnosis.confirmed:
+        return False
+    if reply(diagnosis.condition) is not Reply.RESTART:
         return False
     looks_s = turn.policy.silent_looks * turn.policy.suspect_interval_s
-    after = track.result.started - request.ended.mono_s >= looks_s
-    return after and diagnosis.confirmed and diagnosis.condition is Condition.PROCESS_HUNG
+    if diagnosis.condition is not Condition.PROCESS_HUNG:
+        session = cluster.view.cluster.session_timeout_s
+        looks_s = turn.policy.confirm_s + turn.policy.lost_sessions * session
+    return track.result.started - request.ended.mono_s >= looks_s
 
 
 def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:

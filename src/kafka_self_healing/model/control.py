@@ -34,6 +34,25 @@ class OperatorCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What a person is asked to approve: one act on one node, or a plan (`node` is "" then).
+
+    `lifts`: the refusals that the approval would lift, in words. `until`: UTC seconds until which
+    it may be given. `renews`: an earlier request of the incident that has expired; whoever has read
+    that one has to read this one first, so it is approved by its own id alone.
+    """
+
+    id: str
+    incident: str
+    node: str
+    action: str
+    lifts: tuple[str, ...]
+    asked: Instant
+    until: float
+    renews: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """A pause or a maintenance in force."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.control import OperatorCommand
+from kafka_self_healing.model.control import ApprovalRequest, OperatorCommand
 from kafka_self_healing.model.decision import Answer, Verdict
 from kafka_self_healing.model.incident import Incident
 from kafka_self_healing.model.notification import Notice
+from kafka_self_healing.model.plan import ColdStart
 from kafka_self_healing.model.recovery import RecoveryRequest, RecoveryResult
 
 
@@ -75,9 +76,12 @@ class IncidentChanged:
     what: str
 
 
+HEALED, CLEARED, MERGED = "healed", "cleared", "merged"
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentClosed:
-    """An incident is over: `healed` (after acts of ours), or `cleared` (by itself or by others)."""
+    """An incident is over, `how`: HEALED by us, CLEARED without us, or MERGED into another one."""
 
     at: Instant
     incident: Incident
@@ -142,6 +146,22 @@ class OperatorSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A person was asked to approve an act or a plan."""
+
+    at: Instant
+    request: ApprovalRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanged:
+    """A plan was proposed, approved, went on, or ended; it is given as it stands now."""
+
+    at: Instant
+    plan: ColdStart
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A notice was put into the outbox."""
 
@@ -175,6 +195,8 @@ Event = (
     | StormChanged
     | LatchLifted
     | OperatorSaid
+    | ApprovalAsked
+    | PlanChanged
     | Told
     | DeliveryTried
 )
@@ -195,6 +217,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
         StormChanged,
         LatchLifted,
         OperatorSaid,
+        ApprovalAsked,
+        PlanChanged,
         Told,
         DeliveryTried,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import Family
+from kafka_self_healing.model.notification import NoticeKind
 
 
 class Condition(StrEnum):
@@ -160,6 +162,38 @@ def reply(condition: Condition) -> Reply:
             return Reply.PAGE
 
 
+class Problem(StrEnum):
+    """Classes of conditions that acts answer: attempts and anti-flap are counted for each.
+
+    So an act for one of them never uses up what another needs: a lesser problem never blocks a
+    greater one.
+    """
+
+    ENDED = "ended"
+    START_LIMIT = "start limit"
+    SILENT = "silent"
+    SERVES_BADLY = "serves badly"
+    LEFT_OUT = "left out"
+    OTHER = "other"
+
+
+def problem(condition: Condition) -> Problem:
+    """Return the class of a condition."""
+    match condition:
+        case Condition.PROCESS_GONE | Condition.KILLED_BY_KERNEL | Condition.TERMINATED:
+            return Problem.ENDED
+        case Condition.START_LIMIT_HIT:
+            return Problem.START_LIMIT
+        case Condition.PROCESS_HUNG:
+            return Problem.SILENT
+        case Condition.HEAP_EXHAUSTED | Condition.COUNTED_NOT_SERVING:
+            return Problem.SERVES_BADLY
+        case Condition.SESSION_LOST | Condition.SERVING_NOT_COUNTED | Condition.CONTROLLER_WEDGED:
+            return Problem.LEFT_OUT
+        case _:
+            return Problem.OTHER
+
+
 def _answered_with(*replies: Reply) -> frozenset[Condition]:
     return frozenset(condition for condition in Condition if reply(condition) in replies)
 
@@ -189,6 +223,14 @@ BESIDE = frozenset(
     }
 )
 """Conditions of a node that stand beside what else it has, each in an incident of its own."""
+
+CLUSTER_WIDE = (
+    Condition.QUORUM_LOST,
+    Condition.ENSEMBLE_QUORUM_LOST,
+    Condition.MASS_FAILURE,
+    Condition.VIEWPOINT_LOST,
+)
+"""Conditions of the whole cluster that explain troubles of their nodes; the first one counts."""
 
 
 def beside(node: str, condition: Condition) -> str:
@@ -226,9 +268,12 @@ class Incident:
     """One problem of one subject (a node, or the cluster's name) until it is over.
 
     `onset_before_us`: it was there when we began to look. `cause`: the latest condition that was a
-    failure; the present one may be a start. `part_of`: the incident of the whole cluster that
-    explains it; what is told is told there. `story`: what happened, a sentence a
-    line, the latest 60 kept. `acknowledged_by`: who took it over.
+    failure; the present one may be a start. `escalated_as`: how a person was called. `part_of`:
+    the incident of the whole cluster that explains it; what is told is told there; `told_in`: it
+    was told there, and not by itself. `over`: since when it is known to be over. `facts`: what was
+    known of its subject at `facts_at`, in words; `fact_changes`: how often that has changed.
+    `story`: what happened, a sentence a line; the first and the latest 59 are kept.
+    `acknowledged_by`: who took it over.
     """
 
     id: str
@@ -243,8 +288,14 @@ class Incident:
     serving: Instant | None = None
     in_sync: Instant | None = None
     escalation: str = ""
+    escalated_as: NoticeKind = NoticeKind.ESCALATION
     part_of: str = ""
     told: bool = False
+    told_in: str = ""
+    over: Instant | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    facts_at: Instant | None = None
+    fact_changes: int = 0
     cause: Condition | None = None
     acknowledged_by: str = ""
     acts: tuple[str, ...] = ()

@@ -30,6 +30,15 @@ class Role(StrEnum):
     ENSEMBLE = "zookeeper"
 
 
+class Duty(StrEnum):
+    """What a process is for: each may have ladders of its own."""
+
+    BROKER = "broker"
+    CONTROLLER = "controller"
+    COMBINED = "combined"
+    MEMBER = "zookeeper"
+
+
 class ClusterMode(StrEnum):
     """Who keeps the cluster's metadata."""
 
@@ -84,6 +93,13 @@ class NodeConfig:
     def is_keeper(self) -> bool:
         """Whether it counts for the quorum that keeps the metadata: a voter, or a member."""
         return self.is_voter or self.is_member
+
+    @property
+    def duty(self) -> Duty:
+        """What the process is for."""
+        if self.is_broker:
+            return Duty.COMBINED if self.is_keeper else Duty.BROKER
+        return Duty.CONTROLLER if self.is_voter else Duty.MEMBER
 
     @property
     def port(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +11,11 @@ from kafka_self_healing.model.incident import Condition
 
 
 class ActClass(StrEnum):
-    """START of a process proven gone; RESTART of a running one; OTHER (scripts, playbooks)."""
+    """START of a process proven gone; RESTART of a running one; OTHER: it disturbs nothing.
+
+    Scripts and playbooks say what they do (`Disruption`) and are of that class; undeclared, they
+    count as a RESTART.
+    """
 
     START = "START"
     RESTART = "RESTART"
@@ -20,9 +25,26 @@ class ActClass(StrEnum):
 ACT_CLASS = {"service:start": ActClass.START, "service:restart": ActClass.RESTART}
 
 
-def act_class(action: str) -> ActClass:
-    """Return the class of an action by its name; what is not declared counts as a RESTART."""
-    return ACT_CLASS.get(action, ActClass.RESTART)
+class Disruption(StrEnum):
+    """What a script or a playbook says that it does to its node: `disruptive` in its settings."""
+
+    START = "start"
+    RESTART = "restart"
+    NONE = "none"
+
+
+DECLARED = {
+    Disruption.START: ActClass.START,
+    Disruption.RESTART: ActClass.RESTART,
+    Disruption.NONE: ActClass.OTHER,
+}
+
+
+def act_class(action: str, declared: Disruption | None = None) -> ActClass:
+    """Return the class of an action; what is not known and not declared counts as a RESTART."""
+    if action in ACT_CLASS or declared is None:
+        return ACT_CLASS.get(action, ActClass.RESTART)
+    return DECLARED[declared]
 
 
 class ActOutcome(StrEnum):
@@ -57,7 +79,9 @@ class RecoveryRequest:
     """One act on one node: which rung and attempt of the ladder, and where it stands.
 
     `limit_s`: time limit of each of its steps; `pid_before`, `invocation_before`: what the service
-    manager said before it; `steps`: the steps of which the end is journalled ("stop", "start").
+    manager said before it; `steps`: the steps of which the end is journalled ("stop", "start");
+    `disruptive`: what its rung declares; `plan`: the approved plan of which it is a step;
+    `well_since`: of a healed one, since when all was well again.
     """
 
     id: str
@@ -78,11 +102,14 @@ class RecoveryRequest:
     steps: tuple[str, ...] = ()
     begun_steps: tuple[str, ...] = ()
     reason: str = ""
+    disruptive: Disruption | None = None
+    plan: str = ""
+    well_since: Instant | None = None
 
     @property
     def act_class(self) -> ActClass:
         """The class in whose column of the guard matrix it is judged."""
-        return act_class(self.action)
+        return act_class(self.action, self.disruptive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +140,22 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Attempts and backoff of one rung: `base_s` × 2ⁿ before attempt n + 2, at most `cap_s`."""
+    """Attempts and backoff of one rung: `base_s` × 2ⁿ before attempt n + 2, at most `cap_s`.
+
+    `jitter`: the share by which a pause may be longer, so that not all nodes are tried again at
+    the same moment. It is no chance: the same seed, node and attempt give the same pause.
+    """
 
     attempts: int = 1
     base_s: float = 10.0
     cap_s: float = 300.0
+    jitter: float = 0.1
 
-    def backoff_s(self, done: int) -> float:
+    def backoff_s(self, done: int, *, seed: int = 0, node: str = "") -> float:
         """Return the pause before the next attempt after `done` attempts (seconds)."""
-        return 0.0 if done <= 0 else min(self.cap_s, self.base_s * 2.0 ** (done - 1))
+        if done <= 0:
+            return 0.0
+        digest = hashlib.blake2b(f"{seed}/{node}/{done + 1}".encode(), digest_size=8).digest()
+        share = int.from_bytes(digest) / 2.0**64
+        pause = self.base_s * 2.0 ** min(done - 1, 60) * (1.0 + self.jitter * share)
+        return min(self.cap_s, pause)

@@ -17,11 +17,12 @@ from kafka_self_healing.model.recovery import ActClass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the guard matrix."""
+    """One row of the guard matrix. `other`: asked of acts that say that they disturb nothing."""
 
     ask: Guard
     start: bool
     restart: bool
+    other: bool
     approvable: bool
 
     @property
@@ -31,36 +32,36 @@ class Row:
 
 
 MATRIX: tuple[Row, ...] = (
-    Row(operator.not_paused, start=True, restart=True, approvable=False),
-    Row(operator.not_in_maintenance, start=True, restart=True, approvable=False),
-    Row(operator.has_lease, start=True, restart=True, approvable=False),
-    Row(operator.known_node, start=True, restart=True, approvable=False),
-    Row(operator.mode_permits, start=True, restart=True, approvable=True),
-    Row(evidence.warmed_up, start=True, restart=True, approvable=False),
-    Row(evidence.clock_is_sane, start=True, restart=True, approvable=False),
-    Row(evidence.view_is_fresh, start=True, restart=True, approvable=False),
-    Row(evidence.viewpoint_is_sound, start=False, restart=True, approvable=False),
-    Row(evidence.no_storm, start=False, restart=True, approvable=True),
-    Row(evidence.two_families, start=True, restart=True, approvable=False),
-    Row(history.no_unresolved_act, start=True, restart=True, approvable=False),
-    Row(history.one_at_a_time, start=True, restart=True, approvable=False),
-    Row(history.restart_spacing, start=False, restart=True, approvable=True),
-    Row(operator.no_foreign_work, start=True, restart=True, approvable=False),
-    Row(evidence.data_dirs_present, start=True, restart=False, approvable=True),
-    Row(quorum.registration_released, start=True, restart=False, approvable=True),
-    Row(quorum.start_order, start=True, restart=False, approvable=True),
-    Row(quorum.quorum_is_present, start=True, restart=True, approvable=False),
-    Row(quorum.quorum_is_safe, start=False, restart=True, approvable=False),
-    Row(quorum.replicas_are_safe, start=False, restart=True, approvable=True),
-    Row(evidence.certificates_are_valid, start=False, restart=True, approvable=True),
-    Row(quorum.others_are_well, start=False, restart=True, approvable=True),
-    Row(history.not_latched, start=False, restart=True, approvable=True),
-    Row(quorum.controller_last, start=False, restart=True, approvable=True),
-    Row(history.anti_flap, start=False, restart=True, approvable=True),
-    Row(history.backoff_over, start=True, restart=True, approvable=True),
-    Row(history.within_budget, start=True, restart=True, approvable=True),
-    Row(history.attempts_left, start=True, restart=True, approvable=True),
-    Row(evidence.still_true, start=True, restart=True, approvable=False),
+    Row(operator.not_paused, start=True, restart=True, other=True, approvable=False),
+    Row(operator.not_in_maintenance, start=True, restart=True, other=True, approvable=False),
+    Row(operator.has_lease, start=True, restart=True, other=True, approvable=False),
+    Row(operator.known_node, start=True, restart=True, other=True, approvable=False),
+    Row(operator.mode_permits, start=True, restart=True, other=True, approvable=True),
+    Row(evidence.warmed_up, start=True, restart=True, other=True, approvable=False),
+    Row(evidence.clock_is_sane, start=True, restart=True, other=True, approvable=False),
+    Row(evidence.view_is_fresh, start=True, restart=True, other=True, approvable=False),
+    Row(evidence.viewpoint_is_sound, start=False, restart=True, other=False, approvable=False),
+    Row(evidence.no_storm, start=False, restart=True, other=False, approvable=True),
+    Row(evidence.two_families, start=True, restart=True, other=False, approvable=False),
+    Row(history.no_unresolved_act, start=True, restart=True, other=True, approvable=False),
+    Row(history.one_at_a_time, start=True, restart=True, other=False, approvable=False),
+    Row(history.restart_spacing, start=False, restart=True, other=False, approvable=True),
+    Row(operator.no_foreign_work, start=True, restart=True, other=False, approvable=False),
+    Row(evidence.data_dirs_present, start=True, restart=False, other=False, approvable=True),
+    Row(quorum.registration_released, start=True, restart=False, other=False, approvable=True),
+    Row(quorum.start_order, start=True, restart=False, other=False, approvable=True),
+    Row(quorum.quorum_is_present, start=True, restart=True, other=False, approvable=False),
+    Row(quorum.quorum_is_safe, start=False, restart=True, other=False, approvable=False),
+    Row(quorum.replicas_are_safe, start=False, restart=True, other=False, approvable=True),
+    Row(evidence.certificates_are_valid, start=False, restart=True, other=False, approvable=True),
+    Row(quorum.others_are_well, start=False, restart=True, other=False, approvable=True),
+    Row(history.not_latched, start=False, restart=True, other=False, approvable=True),
+    Row(quorum.controller_last, start=False, restart=True, other=False, approvable=True),
+    Row(history.anti_flap, start=False, restart=True, other=False, approvable=True),
+    Row(history.backoff_over, start=True, restart=True, other=False, approvable=True),
+    Row(history.within_budget, start=True, restart=True, other=True, approvable=True),
+    Row(history.attempts_left, start=True, restart=True, other=True, approvable=True),
+    Row(evidence.still_true, start=True, restart=True, other=True, approvable=False),
 )
 
 GUARDS = {row.name: row for row in MATRIX}
@@ -81,8 +82,9 @@ ALSO_APPROVABLE = frozenset({Reason.REASSIGNMENT, Reason.SMALL_QUORUM, Reason.FI
 
 
 ASKED = {
-    act: tuple(row for row in MATRIX if (row.start if act is ActClass.START else row.restart))
-    for act in ActClass
+    ActClass.START: tuple(row for row in MATRIX if row.start),
+    ActClass.RESTART: tuple(row for row in MATRIX if row.restart),
+    ActClass.OTHER: tuple(row for row in MATRIX if row.other),
 }
 """The matrix by columns: what each class of act is asked."""
 
@@ -93,6 +95,13 @@ def asked(act: ActClass, names: Iterable[str] | None = None) -> Sequence[Row]:
         return ASKED[act]
     wanted = set(names)
     return [row for row in ASKED[act] if row.name in wanted]
+
+
+def lifts(verdict: Verdict) -> bool:
+    """Whether a person's approval lifts a refusal; never that of a guard that has failed."""
+    if verdict.reason is Reason.GUARD_FAILED:
+        return False
+    return GUARDS[verdict.guard].approvable or verdict.reason in ALSO_APPROVABLE
 
 
 def _ask(row: Row, question: Question) -> Verdict:
@@ -112,8 +121,7 @@ def judge(question: Question, rows: Iterable[Row]) -> list[Verdict]:
         if verdict.allowed and not verdict.reported:
             continue
         verdict = replace(verdict, guard=row.name)
-        lifts = row.approvable or verdict.reason in ALSO_APPROVABLE
-        if verdict.blocking and approved and lifts:
+        if verdict.blocking and approved and lifts(verdict):
             verdict = replace(verdict, allowed=True, reported=True, until=None)
         found.append(verdict)
     return found

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from kafka_self_healing.healing.assessment import fresh_bound_s
+from kafka_self_healing.healing.assessment import MACHINE_PROBED, OURS_PROBED, fresh_bound_s
+from kafka_self_healing.healing.diagnosis.storage import identified, identity_file
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.view import EXTRA_LISTENERS
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import (
     CertificateFact,
     CheckResult,
-    DataDirFact,
+    Family,
     HostFact,
     Kind,
     ListenerCertificate,
     Outcome,
 )
 from kafka_self_healing.model.incident import Reply, reply
-from kafka_self_healing.model.recovery import ActClass, act_class
+from kafka_self_healing.model.recovery import ActClass
 
 NEEDED_FAMILIES = 2
 DAY_S = 86400.0
-FULL_BYTES = 1 << 20
-"""A data disk with less left than this is full: a start has to write before it can serve."""
 
 
 def warmed_up(q: Question) -> Verdict:
@@ -49,9 +45,15 @@ def clock_is_sane(q: Question) -> Verdict:
 
 
 def view_is_fresh(q: Question) -> Verdict:
-    """The facts in use are young enough: of SERVICE for a START, of all families for a RESTART."""
-    stale = [kind.value for kind in _kinds_used(q) if not _fresh(q, kind)]
-    if q.request.act_class is not ActClass.START:
+    """The facts in use are young enough: of SERVICE for a START, of all families for a RESTART.
+
+    An act that disturbs nothing uses the families that show what it answers.
+    """
+    if q.request.act_class is ActClass.OTHER:
+        stale = [family.value for family, looks in _families_used(q).items() if not looks]
+    else:
+        stale = [kind.value for kind in _kinds_used(q) if not _fresh(q, kind)]
+    if q.request.act_class is ActClass.RESTART:
         stale += _stale_peers(q)
     if not stale:
         return PASSES
@@ -63,6 +65,24 @@ def _kinds_used(q: Question) -> list[Kind]:
         return [Kind.SERVICE]
     used = (Kind.SERVICE, Kind.PROTOCOL, Kind.JVM)
     return [kind for kind in used if kind is not Kind.JVM or kind in q.node.config.kinds]
+
+
+def _families_used(q: Question) -> dict[Family, list[CheckResult]]:
+    """Return the fresh looks of each family that shows the trouble."""
+    found: dict[Family, list[CheckResult]] = {}
+    for family in sorted(q.diagnosis.families if q.diagnosis else ()):
+        if family is Family.THEIRS:
+            looks = [*q.view.witness_looks, *([q.view.account_look] if q.view.account_look else [])]
+        else:
+            kinds = OURS_PROBED if family is Family.OURS else MACHINE_PROBED | {Kind.LOG}
+            tracks = ((kind, q.view.view.track(q.request.node, kind)) for kind in sorted(kinds))
+            looks = [
+                track.result
+                for kind, track in tracks
+                if track and q.now - track.result.ended <= fresh_bound_s(kind, track, q.policy)
+            ]
+        found[family] = looks
+    return found
 
 
 def _fresh(q: Question, kind: Kind) -> bool:
@@ -125,7 +145,9 @@ def _asks_for(q: Question) -> bool:
     """Whether the diagnosis is one that an act of this class may answer."""
     if q.diagnosis is None:
         return False
-    start = act_class(q.request.action) is ActClass.START
+    if q.request.act_class is ActClass.OTHER:
+        return q.diagnosis.condition is q.request.condition
+    start = q.request.act_class is ActClass.START
     return reply(q.diagnosis.condition) is (Reply.START if start else Reply.RESTART)
 
 
@@ -149,6 +171,11 @@ def still_true(q: Question) -> Verdict:
 
 def _looks_needed(q: Question) -> list[tuple[str, CheckResult | None]]:
     needed: list[tuple[str, CheckResult | None]] = []
+    if q.request.act_class is ActClass.OTHER:
+        for family, found in _families_used(q).items():
+            newest = max(found, key=lambda look: look.started, default=None)
+            needed.append((family.value, newest))
+        return needed
     for kind in _kinds_used(q):
         track = q.view.view.track(q.request.node, kind)
         needed.append((kind.value, track.result if track else None))
@@ -178,10 +205,10 @@ def data_dirs_present(q: Question) -> Verdict:
     if track is None or q.now - track.result.ended > q.policy.fresh_cap_s or dirs is None:
         return refuse(Reason.DATA_DIRS_UNREADABLE, "its data directories cannot be read",
                       lifted_by=approval)  # fmt: skip
-    for directory in _identified(q, dirs):
+    for directory in identified(q.node, dirs):
         what = {
             "is not on the device last seen": directory.same_device,
-            f"has no {_identity_of(q)}": directory.has_identity,
+            f"has no {identity_file(q.node)}": directory.has_identity,
             "cannot be read": directory.readable,
         }
         for words, good in what.items():
@@ -190,21 +217,10 @@ def data_dirs_present(q: Question) -> Verdict:
                 return refuse(Reason.STORAGE_MISSING, text, lifted_by=approval)
     disks = fact.disks if isinstance(fact, HostFact) else None
     for disk in disks or ():
-        if disk.usable is not None and disk.usable < FULL_BYTES:
+        if disk.usable is not None and disk.usable < q.policy.signs.full_bytes:
             text = f"the disk of {disk.path} is full: {disk.usable} bytes left"
             return refuse(Reason.DISK_FULL, text, lifted_by="free space, or approval")
     return PASSES
-
-
-def _identity_of(q: Question) -> str:
-    return "myid" if q.node.config.is_member else "meta.properties"
-
-
-def _identified(q: Question, dirs: Sequence[DataDirFact]) -> Sequence[DataDirFact]:
-    """A member's transaction log may have a directory of its own: one of them holds the myid."""
-    if q.node.config.is_member and any(directory.has_identity for directory in dirs):
-        return [replace(directory, has_identity=True) for directory in dirs]
-    return dirs
 
 
 def certificates_are_valid(q: Question) -> Verdict:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.diagnosis.process import rebooted
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
-from kafka_self_healing.healing.memory import STEP_STOP
+from kafka_self_healing.healing.memory import STEP_STOP, ladder_key
+from kafka_self_healing.healing.progress import shows_progress
 from kafka_self_healing.model.decision import Reason, Verdict
-from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.incident import Condition, problem
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Budget
 from kafka_self_healing.model.recovery import (
@@ -19,7 +20,8 @@ from kafka_self_healing.model.recovery import (
     RetryPolicy,
 )
 
-RESTARTS = frozenset({ActClass.RESTART, ActClass.OTHER})
+NOT_STARTS = frozenset({ActClass.RESTART, ActClass.OTHER})
+"""Acts of one budget. Of these, a RESTART alone interrupts a process."""
 
 
 def no_unresolved_act(q: Question) -> Verdict:
@@ -35,9 +37,14 @@ def no_unresolved_act(q: Question) -> Verdict:
 
 
 def one_at_a_time(q: Question) -> Verdict:
-    """One act executing a cluster; a START holds the slot for a while, a RESTART until healed."""
+    """One act executing a cluster; a START holds the slot for a while, a RESTART until healed.
+
+    An act that disturbs nothing is not asked this, and holds nothing up.
+    """
     for other in q.memory.requests.values():
         if other.node == q.request.node or other.id == q.request.id:
+            continue
+        if other.act_class is ActClass.OTHER:
             continue
         held = _slot_held(q, other)
         if held is not None:
@@ -55,13 +62,16 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
     if other.state is RequestState.UNKNOWN and q.now < ended + other.limit_s:
         return refuse(Reason.SLOT_UNKNOWN, f"{what} may still be executing", lifted_by="its end",
                       until=ended + other.limit_s)  # fmt: skip
-    if other.state is not RequestState.VERIFYING:
+    if other.state is RequestState.PROPOSED:
         return None
-    if q.request.act_class in RESTARTS:
-        return refuse(Reason.VERIFYING, f"{what} is not yet healed", lifted_by="its healing")
+    if q.request.act_class is ActClass.RESTART:
+        why = "is not yet healed" if other.state is RequestState.VERIFYING else "has no known end"
+        return refuse(Reason.VERIFYING, f"{what} {why}", lifted_by="its healing")
     lost = q.view.quorum is Quorum.LOST
-    if other.act_class in RESTARTS and not (lost and q.node.config.is_keeper):
+    if other.act_class is ActClass.RESTART and not (lost and q.node.config.is_keeper):
         return _restart_holds(q, what, ended)
+    if other.state is RequestState.UNKNOWN:
+        return None
     until = ended + (q.policy.slot_quorum_lost_s if lost else q.policy.slot_s)
     if q.now < until:
         return refuse(Reason.SLOT_TAKEN, f"{what} has just started", until=until,
@@ -89,7 +99,7 @@ def _restart_holds(q: Question, what: str, ended: float) -> Verdict | None:
 
 def _shows_life(q: Question, node: str) -> bool:
     standing = q.view.nodes.get(node)
-    return standing is not None and (standing.answers is True or node in q.view.view.recoveries)
+    return standing is not None and (standing.answers is True or shows_progress(q.view, node))
 
 
 def _earlier_starts(q: Question) -> Verdict:
@@ -104,6 +114,8 @@ def _earlier_starts(q: Question) -> Verdict:
         same = act.incident in q.memory.incidents and act.condition is q.request.condition
         if not same or act.node == q.request.node:
             continue
+        if ladder_key(act.node, act.condition) not in q.memory.ladders:
+            continue  # acknowledged since: its next attempt is awaited as a first one
         text = f"the start of node {act.node} for the same cause ended again"
         lift = f"kafka-self-healing ack {act.incident}, or approval"
         if not q.node.config.is_keeper:
@@ -119,16 +131,20 @@ def _earlier_starts(q: Question) -> Verdict:
 def restart_spacing(q: Question) -> Verdict:
     """Replicas are back and stable for long enough since the last RESTART of this cluster."""
     for act in reversed(q.memory.acts):
-        if act.act_class not in RESTARTS or act.node == q.request.node:
+        back = act.well_since or act.ended
+        if act.act_class is not ActClass.RESTART or back is None:
             continue
-        if act.state is RequestState.HEALED and act.ended is not None:
-            until = act.ended.mono_s + q.policy.restart_spacing_s
-            left = q.policy.restart_spacing_s - q.view.now.since(act.ended)
+        if act.state is RequestState.HEALED or _stopped_and_called_off(act):
+            left = q.policy.restart_spacing_s - q.view.now.since(back)
             if left > 0:
-                text = f"node {act.node} was restarted {q.view.now.since(act.ended):.0f} s ago"
-                return refuse(Reason.RESTART_SPACING, text, until=max(until, q.now + left),
+                text = f"node {act.node} is back from a restart for {q.view.now.since(back):.0f} s"
+                return refuse(Reason.RESTART_SPACING, text, until=q.now + left,
                               lifted_by="time, or approval")  # fmt: skip
     return PASSES
+
+
+def _stopped_and_called_off(act: RecoveryRequest) -> bool:
+    return act.state is RequestState.ABORTED and STEP_STOP in act.steps
 
 
 def not_latched(q: Question) -> Verdict:
@@ -142,15 +158,17 @@ def not_latched(q: Question) -> Verdict:
 
 
 def anti_flap(q: Question) -> Verdict:
-    """The same node was not restarted for the same problem within the window."""
+    """The same node was not restarted for the same class of problem within the window."""
     for act in reversed(q.memory.acts):
         if act.node != q.request.node or act.act_class is not ActClass.RESTART:
             continue
-        if act.condition is not q.request.condition or act.ended is None:
+        if problem(act.condition) is not problem(q.request.condition) or act.ended is None:
             continue
         if act.state is RequestState.ABORTED and STEP_STOP not in act.steps:
             continue  # it stopped nothing
-        left = q.policy.anti_flap_s - q.view.now.since(act.ended)
+        heap = q.request.condition is Condition.HEAP_EXHAUSTED
+        window = q.policy.heap_anti_flap_s if heap else q.policy.anti_flap_s
+        left = window - q.view.now.since(act.ended)
         if left > 0:
             text = f"restarted for {act.condition} {q.view.now.since(act.ended):.0f} s ago"
             return refuse(Reason.ANTI_FLAP, text, lifted_by="time, or approval", until=q.now + left)
@@ -163,7 +181,8 @@ def backoff_over(q: Question) -> Verdict:
     last = _last_act(q)
     if last is not None and last.ended is not None:
         since = q.view.now.since(last.ended)
-        pause = _retry(q).backoff_s(q.request.attempt - 1)
+        retry = _retry(q)
+        pause = retry.backoff_s(q.request.attempt - 1, seed=q.policy.seed, node=q.request.node)
         if q.request.attempt > 1:
             waits.append((pause - since, f"attempt {q.request.attempt} waits {pause:.0f} s"))
         cluster = q.view.view.cluster
@@ -177,6 +196,10 @@ def backoff_over(q: Question) -> Verdict:
         gone = q.now - end.since if end is not None else 0.0
         why = "its host was booted" if booted else "it was ended by SIGTERM"
         waits.append((hold - gone, f"{why}: {hold:.0f} s for its operator"))
+    if q.request.condition is Condition.START_LIMIT_HIT:
+        limit, end = _start_limit_s(q), q.view.view.ends.get(q.request.node)
+        waits.append((limit - (q.now - end.since if end is not None else 0.0),
+                      f"its manager refuses starts for {limit:.0f} s"))  # fmt: skip
     left, why = max(waits, default=(0.0, ""))
     if left <= 0:
         return PASSES
@@ -184,8 +207,15 @@ def backoff_over(q: Question) -> Verdict:
                   until=q.now + left)  # fmt: skip
 
 
+def _start_limit_s(q: Question) -> float:
+    """How long systemd's start limit lasts: it tells; else its default."""
+    service = q.node.service
+    told = service.start_limit_s if service is not None else None
+    return q.policy.signs.start_limit_s if told is None else told
+
+
 def _retry(q: Question) -> RetryPolicy:
-    ladder = q.policy.ladders.get(q.request.condition, ())
+    ladder = q.policy.ladder(q.node.config, q.request.condition)
     return ladder[q.request.rung].retry if q.request.rung < len(ladder) else RetryPolicy()
 
 
@@ -197,10 +227,13 @@ def _last_act(q: Question) -> RecoveryRequest | None:
 
 
 def within_budget(q: Question) -> Verdict:
-    """Node, cluster and fleet have acts left in their windows."""
-    acts = [act for act in q.memory.acts if act.id != q.request.id]
-    restart = q.request.act_class in RESTARTS
-    alike = [act for act in acts if (act.act_class in RESTARTS) == restart]
+    """Node, cluster and fleet have acts left in their windows.
+
+    The acts of an approved plan have a budget of their own, and take nothing from this one.
+    """
+    acts = [act for act in q.memory.acts if act.id != q.request.id and not act.plan]
+    restart = q.request.act_class in NOT_STARTS
+    alike = [act for act in acts if (act.act_class in NOT_STARTS) == restart]
     cluster = q.policy.restart_budget if restart else q.policy.start_budget
     checks: list[tuple[Reason, str, Budget, Iterable[RecoveryRequest]]] = [
         (

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import Process, Standing
 from kafka_self_healing.healing.diagnosis.process import reason_known
-from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
+from kafka_self_healing.healing.guards.subject import (
+    PASSES,
+    SEEN,
+    Question,
+    refuse,
+    report,
+    words_of_others,
+)
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.policy import Mode
@@ -146,8 +153,14 @@ def _left_alone(q: Question) -> Verdict:
         )
     if service.tracer_pid or service.process_state in TRACED_STATES:
         return refuse(Reason.DEBUGGER, "a debugger is attached to it", lifted_by="its detaching")
-    moving = q.view.witness.reassigning
-    if moving and not _out_of_it(q.node):
+    if _out_of_it(q.node):
+        return PASSES
+    heard = words_of_others(q)
+    if not heard:
+        text = "whether replicas are being moved cannot be read: no other node can be asked"
+        return refuse(Reason.WORK_UNREADABLE, text, lifted_by=SEEN)
+    moving = sorted({name for read in heard for name in read.reassigning})
+    if moving:
         text = f"replicas are being moved: {', '.join(moving[:5])}"
         return refuse(
             Reason.REASSIGNMENT, text, lifted_by="the end of the reassignment, or approval"

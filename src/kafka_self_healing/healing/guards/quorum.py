@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import Quorum, Standing
 from kafka_self_healing.healing.ensemble import quorum_words
-from kafka_self_healing.healing.guards.subject import PASSES, SEEN, Question, refuse, report
+from kafka_self_healing.healing.guards.subject import (
+    PASSES,
+    SEEN,
+    Question,
+    refuse,
+    report,
+    words_of_others,
+)
 from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import Kind, ProtocolFact
-from kafka_self_healing.model.incident import EXPECTED, Condition
+from kafka_self_healing.model.incident import HEALABLE
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.recovery import ActClass
 
 SMALL_GROUP = 2
 SHOWN = 5
-REGISTRATION_SESSIONS = 3
-"""What is still listed so many sessions after its end is somebody else's registration."""
 
 
 def start_order(q: Question) -> Verdict:
-    """Voters, members before brokers; where partitions are offline, their last holder first."""
+    """Voters, members before brokers; where partitions are offline, their last holder first.
+
+    A plan that a person approved has an order of its own.
+    """
+    plan = q.memory.plan
+    if plan is not None and plan.current is not None and plan.waits(q.request.node):
+        text = f"{plan.id} starts node {plan.current.node} first: {plan.current.why}"
+        return refuse(Reason.PLAN_ORDER, text, lifted_by="its turn, the plan's end, or approval")
     if not q.node.config.is_broker:
         return PASSES
     if not q.node.config.is_keeper:
@@ -91,7 +103,7 @@ def quorum_is_present(q: Question) -> Verdict:
     """A pure broker is not touched while the quorum is lost; for a RESTART it must be known."""
     cluster = q.view.view.cluster
     kraft = cluster.mode is ClusterMode.KRAFT
-    if q.node.config.is_keeper or (kraft and not cluster.voters):
+    if q.node.config.is_keeper:
         return PASSES
     who = "a controller leader" if kraft else "an ensemble that serves"
     if q.view.quorum is Quorum.LOST:
@@ -117,10 +129,11 @@ def quorum_is_safe(q: Question) -> Verdict:
     if listed != set(voters):
         text = f"the leader's voters are {', '.join(sorted(listed))}, not the configured ones"
         return refuse(Reason.VOTERS_DIFFER, text, lifted_by="a configuration that matches")
-    healthy = [
-        id_ for id_ in voters if id_ != q.request.node and q.view.nodes[id_].voter_fresh is True
-    ]
-    return _enough(q, "voters", len(healthy), len(voters))
+    others = [q.view.nodes[id_] for id_ in voters if id_ != q.request.node]
+    healthy = [node for node in others if node.voter_fresh is True]
+    # What is out of the quorum already takes nothing from it: that the others hold it is enough.
+    holding = [node for node in others if node.voter_stale is False and node.answers is not False]
+    return _enough(q, "voters", len(holding if _is_out(q.node) else healthy), len(voters))
 
 
 def _ensemble_is_safe(q: Question) -> Verdict:
@@ -132,12 +145,19 @@ def _ensemble_is_safe(q: Question) -> Verdict:
     if ensemble.synced is not None and ensemble.synced >= ensemble.size:
         text = f"its leader counts {ensemble.synced} followers, {ensemble.size - 1} are configured"
         return refuse(Reason.VOTERS_DIFFER, text, lifted_by="a configuration that matches")
-    healthy = [
-        node.id
+    others = [
+        node
         for node in q.view.nodes.values()
-        if node.config.is_member and node.id != q.request.node and node.ok is True
+        if node.config.is_member and node.id != q.request.node
     ]
-    return _enough(q, "members", len(healthy), ensemble.size)
+    healthy = [node for node in others if node.ok is True]
+    holding = [node for node in others if node.counted is True and node.answers is not False]
+    return _enough(q, "members", len(holding if _is_out(q.node) else healthy), ensemble.size)
+
+
+def _is_out(node: Standing) -> bool:
+    """Whether it is silent and the others have dropped it."""
+    return node.silent and node.dropped is True
 
 
 def _enough(q: Question, what: str, healthy: int, size: int) -> Verdict:
@@ -166,7 +186,7 @@ def registration_released(q: Question) -> Verdict:
         names = ", ".join(sorted(who for who, listed in said.items() if listed))
         gone = q.now - end.since
         text = f"{names} still list it, {gone:.0f} s after its end; its session is {session:g} s"
-        last = since + REGISTRATION_SESSIONS * session
+        last = since + q.policy.signs.sessions_listed * session
         if q.now >= last:
             text += ": does another process bear its id?"
             return refuse(Reason.DUPLICATE_ID, text, lifted_by="its leaving the list, or approval")
@@ -233,14 +253,24 @@ def _can_witness(q: Question, node: Standing) -> bool:
 def replicas_are_safe(q: Question) -> Verdict:
     """Stopping it takes no partition under its min ISR and loses no last copy."""
     node = q.node
-    if not node.config.is_broker or (node.silent and node.dropped is True):
+    if not node.config.is_broker or _is_out(node):
         return PASSES
     doubtful = frozenset(
         id_
         for id_, other in q.view.nodes.items()
         if other.config.is_broker and other.ok is not True
     )
-    lost = losses(q.view.witness, q.request.node, doubtful - {q.request.node})
+    heard, least = (
+        words_of_others(q),
+        min(2, sum(_can_witness(q, n) for n in q.view.nodes.values())),
+    )
+    if not heard or len(heard) < least:
+        text = f"{len(heard)} other brokers told of its partitions; {max(1, least)} are needed"
+        return refuse(Reason.REPLICAS_AT_RISK, text, lifted_by="a look at them, or approval")
+    # They need not have heard the same news; whoever shows a partition in danger is believed.
+    lost = list(dict.fromkeys(
+        loss for read in heard for loss in losses(read, q.request.node, doubtful - {node.id})
+    ))  # fmt: skip
     exempt = [x for x in lost if x.exemptable and x.topic in q.policy.exempt_topics]
     bad = [x for x in lost if x not in exempt]
     if bad:
@@ -260,13 +290,14 @@ def others_are_well(q: Question) -> Verdict:
     """All other members of its groups are known healthy, but those acknowledged as down."""
     target = q.node.config
     sick: list[str] = []
-    size = 0
+    sizes = {"brokers": 0, "keepers": 0}
     for id_, other in q.view.nodes.items():
         brokers = target.is_broker and other.config.is_broker
         keepers = target.is_keeper and other.config.is_keeper
         if not brokers and not keepers:
             continue
-        size += 1
+        sizes["brokers"] += brokers
+        sizes["keepers"] += keepers
         if (
             id_ != q.request.node
             and not _excused(q, id_)
@@ -278,6 +309,7 @@ def others_are_well(q: Question) -> Verdict:
         return refuse(
             Reason.OTHERS_SICK, text, lifted_by="their health, their acknowledgement, or approval"
         )
+    size = min(count for count in sizes.values() if count)
     if size <= SMALL_GROUP:
         return refuse(Reason.SMALL_GROUP, f"its group has {size} members", lifted_by="approval")
     return PASSES
@@ -287,7 +319,7 @@ def _healthy(q: Question, other: Standing, *, brokers: bool) -> bool:
     if other.ok is not True:
         return False
     incident = q.memory.incident_of(other.id)
-    if incident is not None and incident.condition not in EXPECTED | {Condition.FLAPPING}:
+    if incident is not None and incident.condition in HEALABLE:
         return False
     stable = q.policy.stable_window_s(q.view.view.cluster.session_timeout_s)
     return not brokers or q.view.ok_s(other.id) >= stable
@@ -304,8 +336,8 @@ def _excused(q: Question, node: str) -> bool:
 
 
 def controller_last(q: Question) -> Verdict:
-    """The active controller is restarted last."""
-    others = sorted(q.view.queued - {q.request.node})
+    """The active controller is restarted last, among those that could be acted on now."""
+    others = sorted(q.view.ready - {q.request.node})
     if q.request.node in q.view.leaders and others:
         return refuse(Reason.CONTROLLER_LAST, f"it leads the quorum; first {', '.join(others)}",
                       lifted_by="the others' healing")  # fmt: skip

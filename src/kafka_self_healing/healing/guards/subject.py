@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.model.control import OperatorCommand
+from kafka_self_healing.healing.replicas import Digest
+from kafka_self_healing.healing.view import speaker
+from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import NEVER, Reason, Verdict
 from kafka_self_healing.model.incident import Diagnosis
 from kafka_self_healing.model.policy import Policy
-from kafka_self_healing.model.recovery import RecoveryRequest
+from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 
 PASSES = Verdict("", allowed=True)
 SEEN = "a look that can read it"
@@ -36,7 +38,13 @@ class Question:
 
     @property
     def approval(self) -> OperatorCommand | None:
-        """A person's approval of this request or its incident, unless it has expired."""
+        """A person's approval of this request, its incident, or the plan whose turn it is.
+
+        None once it has expired.
+        """
+        step = self.plan_step
+        if step is not None:
+            return step
         for key in (self.request.id, self.request.incident):
             given = self.memory.approvals.get(key)
             if given is not None and (given.until is None or self.view.now.utc_s < given.until):
@@ -44,9 +52,35 @@ class Question:
         return None
 
     @property
+    def plan_step(self) -> OperatorCommand | None:
+        """The approval of the plan of which this START is the present step."""
+        plan = self.memory.plan
+        if plan is None or plan.current is None or plan.current.node != self.request.node:
+            return None
+        started = self.request.act_class is ActClass.START
+        valid = started and self.view.now.utc_s < plan.until
+        return OperatorCommand(Order.APPROVE, plan.approved_by, target=plan.id) if valid else None
+
+    @property
     def now(self) -> float:
         """Boot-clock seconds."""
         return self.view.now.mono_s
+
+
+def words_of_others(q: Question) -> tuple[Digest, ...]:
+    """Return the fresh metadata of every witness but the node itself and those that are suspected.
+
+    A node that the others have dropped shows a photograph, and nobody is a witness of himself.
+    """
+    heard = []
+    for look in q.view.witness_looks:
+        who = speaker(look, q.view.view.cluster)
+        witness, standing = q.view.view.witnesses.get(who), q.view.nodes.get(who)
+        if who == q.request.node or witness is None or standing is None:
+            continue
+        if standing.counted is not False and witness.digest.readable:
+            heard.append(witness.digest)
+    return tuple(heard)
 
 
 Guard = Callable[[Question], Verdict]
