@@ -102,6 +102,7 @@ def test_each_knob_has_a_row_with_its_default(name: str) -> None:
     """Every threshold of the model is in the table with the default that the model has."""
     default = getattr(Policy(), name)
     written = f"{default:g}" if isinstance(default, float) else str(default)
+    written = written.lower() if isinstance(default, bool) else written
 
     row = ROWS[f"policy.{name}"]
 

@@ -77,7 +77,7 @@ def _kind_of(value: object) -> str:
 def _unknown_key(place: Place, section: type[BaseModel] | None) -> str:
     key = str(place[-1])
     known = list(_fields(section)) if section else []
-    if section is PolicyKnobs and key in ELSEWHERE:
+    if section is PolicyKnobs and ELSEWHERE.get(key):
         return f"is no knob of the policy; say it as `{ELSEWHERE[key]}`"
     if place[0] == "ladders" and key in Condition.__members__:
         return f"is never answered with an act; remove it (known: {', '.join(known)})"

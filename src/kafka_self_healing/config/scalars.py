@@ -329,6 +329,7 @@ def is_loopback(host: str) -> bool:
 Text = Annotated[str, PlainValidator(_text, json_schema_input_type=str)]
 Flag = Annotated[bool, PlainValidator(_flag, json_schema_input_type=bool)]
 Count = Annotated[int, _whole(1, 1000)]
+Hour = Annotated[int, _whole(0, 23)]
 Seed = Annotated[int, _whole(0, 2**31 - 1)]
 Id = Annotated[str, PlainValidator(_id, json_schema_input_type=int)]
 Status = Annotated[int, _whole(100, 599)]

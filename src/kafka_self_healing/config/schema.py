@@ -21,6 +21,7 @@ from kafka_self_healing.config.scalars import (
     Flag,
     Fraction,
     HostName,
+    Hour,
     Id,
     MailAddress,
     Port,
@@ -126,8 +127,9 @@ ELSEWHERE = {
     "restart_budget": "budgets.cluster_restart",
     "fleet_budget": "budgets.fleet",
     "ladders": "ladders",
+    "signs": "",
 }
-"""The fields of `Policy` that are no scalar knobs, and where the file says them."""
+"""The fields of `Policy` that are no scalar knobs, and where the file says them ("": nowhere)."""
 
 BUDGETS = {
     "node": "node_budget",
@@ -141,8 +143,10 @@ BUDGETS = {
 def _knob_type(name: str, hint: Any) -> Any:
     if hint is HungStop:
         return Annotated[HungStop, choice(HungStop, "way to stop")]
+    if hint is bool:
+        return Flag
     if hint is int:
-        return Count
+        return Hour if name.endswith("_hour") else Count
     assert hint is float, f"Policy.{name} has a type that the configuration cannot read"
     return Seconds if name.endswith("_s") else Fraction
 

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import assert_never
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.ensemble import quorum_words
+from kafka_self_healing.healing.knowledge import known_over
+from kafka_self_healing.healing.parts import absorb, implied, same_as
+from kafka_self_healing.healing.timeline import follow
 from kafka_self_healing.healing.turn import Turn
-from kafka_self_healing.model.event import IncidentClosed
+from kafka_self_healing.model.decision import Reason
+from kafka_self_healing.model.event import CLEARED, HEALED, MERGED, IncidentClosed
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import (
     EXPECTED,
-    PAGES,
     Condition,
     Diagnosis,
     Incident,
     IncidentState,
+    Reply,
+    reply,
 )
+from kafka_self_healing.model.notification import NoticeKind
+
+AT_ONCE = frozenset({Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST})
+"""Troubles of the cluster whose end is proven by one fact: somebody leads."""
 
 
 def reconcile(turn: Turn, cluster: ClusterView, found: Sequence[tuple[str, Diagnosis]]) -> None:
     """Bring the open incidents in line with this turn's diagnoses."""
-    standing: set[str] = set()
+    standing: dict[str, Diagnosis] = {}
     for subject, diagnosis in found:
         known = turn.memory.incident_of(subject)
-        incident = _open(turn, subject, diagnosis) if known is None else known
-        if known is not None:
+        if known is None:
+            incident = _open(turn, subject, diagnosis)
+        else:
             incident = _update(turn, known, diagnosis)
-        standing.add(incident.id)
+        standing[incident.id] = diagnosis
         turn.wake_by(diagnosis.check_at)
-        _page(turn, cluster, incident, diagnosis)
     for incident in list(turn.memory.incidents.values()):
-        current = _milestones(turn, cluster, incident)
+        current = _milestones(turn, cluster, follow(turn, cluster, incident))
         if incident.id not in standing:
             _maybe_close(turn, cluster, current)
+    absorb(turn, cluster)
+    for id_, diagnosis in standing.items():
+        _page(turn, cluster, turn.memory.incidents[id_], diagnosis)
 
 
 def _open(turn: Turn, subject: str, diagnosis: Diagnosis) -> Incident:
@@ -66,6 +78,8 @@ def _words(diagnosis: Diagnosis, state: IncidentState) -> str:
 def _update(turn: Turn, known: Incident, diagnosis: Diagnosis) -> Incident:
     if not diagnosis.confirmed and known.state is not IncidentState.SUSPECTED:
         return known
+    if known.over is not None:
+        known = turn.change(known, "it is so again", over=None)
     same = diagnosis.condition is known.condition and set(diagnosis.nodes) == set(known.nodes)
     rises = diagnosis.confirmed and known.state is IncidentState.SUSPECTED
     if same and not rises:
@@ -89,26 +103,51 @@ def _update(turn: Turn, known: Incident, diagnosis: Diagnosis) -> Incident:
 
 
 def _page(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diagnosis) -> None:
+    """Call a person where the answer to the condition is one, or where it has lasted too long."""
     if not diagnosis.confirmed or incident.escalation:
         return
+    match reply(diagnosis.condition):
+        case Reply.PAGE:
+            escalate(turn, incident, "a person has to look: no act answers this")
+        case Reply.WATCH:
+            _watch(turn, cluster, incident, diagnosis)
+        case Reply.HANDS_OFF:
+            harm = _harm_of_stop(cluster, diagnosis)
+            if harm:
+                escalate(turn, incident, harm)
+        case Reply.LEAVE:
+            _page_stall(turn, cluster, incident)
+        case Reply.START | Reply.RESTART | Reply.NOTE:
+            return
+        case other:
+            assert_never(other)
+
+
+def _watch(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diagnosis) -> None:
+    """What may end by itself, or by acts on its nodes, is told to a person when it lasts."""
+    condition = diagnosis.condition
+    if condition is Condition.ENSEMBLE_QUORUM_LOST and not any(
+        cluster.nodes[id_].process is Process.ENDED for id_ in diagnosis.nodes
+    ):
+        escalate(turn, incident, "no dead member can be started: the living do not serve")
+        return
+    limit = page_after_s(turn, condition)
     held = turn.now.since(incident.confirmed or turn.now)
-    if diagnosis.condition is Condition.ENSEMBLE_QUORUM_LOST:
-        if not any(cluster.nodes[id_].process is Process.ENDED for id_ in diagnosis.nodes):
-            escalate(turn, incident, "no dead member can be started: the living do not serve")
-    elif diagnosis.condition in PAGES:
-        escalate(turn, incident, "a person has to look: no act answers this")
-    elif diagnosis.condition is Condition.UNDER_REPLICATED:
-        limit = turn.policy.under_replicated_page_s
-        if held >= limit:
-            escalate(turn, incident, f"it has lasted for {held:.0f} s")
-        elif incident.confirmed is not None:
-            turn.wake_by(incident.confirmed.mono_s + limit)
-    elif diagnosis.condition is Condition.STOPPED_BY_OPERATOR:
-        harm = _harm_of_stop(cluster, diagnosis)
-        if harm:
-            escalate(turn, incident, harm)
-    elif diagnosis.condition in EXPECTED:
-        _page_stall(turn, cluster, incident)
+    if held >= limit:
+        escalate(turn, incident, f"it has lasted for {held:.0f} s")
+    else:
+        turn.wake_by(turn.now.mono_s + limit - held)
+
+
+def page_after_s(turn: Turn, condition: Condition) -> float:
+    """Return how long a condition that is watched may last before a person is called (seconds)."""
+    policy = turn.policy
+    own = {
+        Condition.UNDER_REPLICATED: policy.under_replicated_page_s,
+        Condition.PARTITIONS_OFFLINE: policy.partitions_offline_page_s,
+        Condition.CONTROLLER_MISSING: policy.controller_missing_page_s,
+    }
+    return own.get(condition, policy.stall_s)
 
 
 def _harm_of_stop(cluster: ClusterView, diagnosis: Diagnosis) -> str:
@@ -127,20 +166,42 @@ def _harm_of_stop(cluster: ClusterView, diagnosis: Diagnosis) -> str:
 def _page_stall(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     """A start is judged by its progress, never by patience."""
     recovery = cluster.view.recoveries.get(incident.subject)
-    since = recovery.fell_at if recovery is not None else incident.changed.mono_s
-    if turn.now.mono_s - since >= turn.policy.stall_s:
-        escalate(turn, incident, f"no progress for {turn.now.mono_s - since:.0f} s")
+    if recovery is not None:
+        stood = turn.now.mono_s - recovery.fell_at
     else:
-        turn.wake_by(since + turn.policy.stall_s)
+        stood = turn.now.since(incident.changed)
+    if stood >= turn.policy.stall_s:
+        escalate(turn, incident, f"no progress for {stood:.0f} s")
+    else:
+        turn.wake_by(turn.now.mono_s + turn.policy.stall_s - stood)
 
 
-def escalate(turn: Turn, incident: Incident, why: str) -> Incident:
-    """Hand an incident to a person; it is told once, with the whole story."""
+def escalate(
+    turn: Turn,
+    incident: Incident,
+    why: str,
+    kind: NoticeKind = NoticeKind.ESCALATION,
+    *,
+    reasons: frozenset[Reason] = frozenset(),
+) -> Incident:
+    """Hand an incident to a person; it is told once, with the whole story.
+
+    `kind`: how it is told; that the attempts are used up is told after any other call, too.
+    `reasons`: those of a refusal; what a trouble of the whole cluster implies is no news.
+    """
     incident = turn.memory.incidents.get(incident.id, incident)
-    if incident.escalation:
+    if incident.escalation and (
+        kind is not NoticeKind.GAVE_UP or incident.escalated_as is NoticeKind.GAVE_UP
+    ):
         return incident
+    if kind is NoticeKind.REFUSAL and implied(turn, incident, reasons):
+        kind = NoticeKind.ESCALATION
     return turn.change(
-        incident, f"a person is needed: {why}", state=IncidentState.ESCALATED, escalation=why
+        incident,
+        f"a person is needed: {why}",
+        state=IncidentState.ESCALATED,
+        escalation=why,
+        escalated_as=kind,
     )
 
 
@@ -172,10 +233,14 @@ def _answered_since(turn: Turn, incident: Incident, node: Standing) -> bool:
 
 
 def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
+    """Close what is no longer found, once it is known to be over and not only out of sight."""
     node = cluster.nodes.get(incident.subject)
     if node is None:
-        if _known_over(cluster, incident):
-            close(turn, incident, "cleared")
+        other = same_as(turn, cluster, incident)
+        if other is not None:
+            _merge(turn, incident, other)
+        elif known_over(turn, cluster, incident):
+            _settle(turn, incident)
         return
     if turn.memory.open_request(incident.subject) is not None:
         return
@@ -184,23 +249,44 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     if incident.acts:
         stable = turn.policy.stable_window_s(turn.view.cluster.session_timeout_s)
         if node.well is True and cluster.well_s(node.id) >= stable:
-            close(turn, incident, "cleared")
+            close(turn, incident, CLEARED)
     elif node.ok is True and looks >= turn.policy.clear_looks:
-        close(turn, incident, "cleared")
+        close(turn, incident, CLEARED)
 
 
-def _known_over(cluster: ClusterView, incident: Incident) -> bool:
-    """Whether a trouble of the whole cluster is over, rather than out of our sight."""
-    condition = incident.condition
-    if condition in {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}:
-        return cluster.quorum is Quorum.LED
-    if condition is Condition.UNDER_REPLICATED or not incident.nodes:
-        return cluster.witness.readable
-    return True
+def _settle(turn: Turn, incident: Incident) -> None:
+    """Close what has been over for a while: what comes and goes is one incident."""
+    hold_s = turn.policy.confirm_s
+    if incident.confirmed is None or incident.condition in AT_ONCE:
+        close(turn, incident, CLEARED)
+    elif incident.over is None:
+        turn.note(incident, "it is not so any more", over=turn.now)
+        turn.wake_by(turn.now.mono_s + hold_s)
+    elif turn.now.since(incident.over) >= hold_s:
+        close(turn, incident, CLEARED)
+    else:
+        turn.wake_by(turn.now.mono_s + hold_s - turn.now.since(incident.over))
+
+
+def _merge(turn: Turn, incident: Incident, other: Incident) -> None:
+    """Two incidents have turned out to be one: the first one goes on in the other."""
+    same = f"{incident.id} ({incident.condition})"
+    told = other.told or incident.told
+    turn.note(other, f"{same} is the same trouble: it goes on here", told=told)
+    turn.note(incident, f"the same trouble as {other.id} ({other.condition}): it goes on there")
+    _record_end(turn, turn.memory.incidents[incident.id], MERGED)
 
 
 def close(turn: Turn, incident: Incident, how: str) -> None:
-    """End an incident."""
-    line = "healed" if how == "healed" else "over, without an act of ours needed"
-    incident = turn.change(incident, line)
-    turn.record(IncidentClosed(turn.now, replace(incident), how))
+    """End an incident, and say so in the story of the one that explains it."""
+    line = "healed" if how == HEALED else "over, without an act of ours needed"
+    incident = turn.note(incident, line)
+    whole = turn.memory.incidents.get(incident.part_of)
+    if whole is not None:
+        nodes = ", ".join(incident.nodes)
+        turn.note(whole, f"{incident.id} ({incident.condition} of {nodes}): {line}")
+    _record_end(turn, incident, how)
+
+
+def _record_end(turn: Turn, incident: Incident, how: str) -> None:
+    turn.record(IncidentClosed(turn.now, incident, how))

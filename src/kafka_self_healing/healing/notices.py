@@ -1,80 +1,231 @@
-"""Who is told, and when: a failure once, an escalation and a recovery with the whole story."""
+"""Who is told what, and when: what is new once, what lasts again, what is over with its story.
+
+Nobody is told of a suspicion, nor of what only the digest tells (Reply.NOTE). What a trouble of the
+whole cluster explains is told with it. Troubles of one sort that are due together are one notice.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kafka_self_healing.healing import digest
+from kafka_self_healing.healing.diagnosis.table import TABLE
+from kafka_self_healing.healing.digest import lasting, where
+from kafka_self_healing.healing.parts import is_news
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.event import IncidentClosed, Told
-from kafka_self_healing.model.incident import EXPECTED, Incident, IncidentState
+from kafka_self_healing.model.event import MERGED, IncidentClosed, Told
+from kafka_self_healing.model.incident import (
+    CLUSTER_WIDE,
+    EXPECTED,
+    Condition,
+    Incident,
+    IncidentState,
+    Reply,
+    reply,
+)
 from kafka_self_healing.model.notification import Notice, NoticeKind
+
+CALLS = (NoticeKind.ESCALATION, NoticeKind.REFUSAL, NoticeKind.GAVE_UP)
+"""Notices that call a person."""
+
+LISTED = 50
+"""Incidents listed in one notice."""
 
 
 def tell(turn: Turn) -> None:
     """Emit the notices that are due this turn."""
-    for event in list(turn.events):
-        if isinstance(event, IncidentClosed) and event.incident.told:
-            _tell(turn, event.incident, NoticeKind.RECOVERY)
-    open_now = list(turn.memory.incidents.values())
-    for incident in open_now:
-        if incident.state is IncidentState.ESCALATED:
-            _tell_or_remind(turn, incident, NoticeKind.ESCALATION)
-        elif incident.confirmed is not None and incident.told:
-            _tell_or_remind(turn, incident, NoticeKind.FAILURE)
-    silent = [i for i in open_now if i.confirmed is not None and i.condition not in EXPECTED]
-    _tell_failures(turn, [i for i in silent if not turn.memory.incidents[i.id].told])
+    over = [e.incident for e in turn.events if isinstance(e, IncidentClosed) and e.how != MERGED]
+    _tell_all(turn, [one for one in over if _is_confirmed_to(turn, one)], NoticeKind.RECOVERY)
+    for wide in (True, False):
+        # What explains others goes first: its notice lists them.
+        known = [one for one in turn.memory.incidents.values() if _is_wide(one) is wide]
+        called = [one for one in known if _calls(turn, one)]
+        for kind in CALLS:
+            mine = [one for one in called if one.escalated_as is kind]
+            _tell_grouped(turn, mine, kind)
+        _tell_failures(turn, [one for one in known if _is_new(turn, one)])
+    due = [one for one in turn.memory.incidents.values() if _reminds(turn, one)]
+    _tell_all(turn, due, NoticeKind.REMINDER)
+    _tell_digest(turn)
 
 
-def _tell_failures(turn: Turn, silent: list[Incident]) -> None:
+def _is_wide(incident: Incident) -> bool:
+    return incident.condition in CLUSTER_WIDE and incident.subject not in incident.nodes
+
+
+def _listed(turn: Turn, incident: Incident) -> bool:
+    """Whether it is told within an open incident that explains it, and not by itself."""
+    return incident.told_in != "" and incident.told_in in turn.memory.incidents
+
+
+def _held(turn: Turn, incident: Incident) -> bool:
+    """Whether what explains it is about to be told, and will list it."""
+    whole = turn.memory.incidents.get(incident.part_of)
+    return whole is not None and not whole.told and not whole.acknowledged_by
+
+
+def _is_confirmed_to(turn: Turn, over: Incident) -> bool:
+    """Whether the end of an incident is told: to who was told of it, and not within another."""
+    return over.told and not _listed(turn, over)
+
+
+def _is_new(turn: Turn, incident: Incident) -> bool:
+    told = incident.told and (not incident.told_in or _listed(turn, incident))
+    if told or incident.confirmed is None or incident.acknowledged_by:
+        return False
+    if incident.state is IncidentState.ESCALATED or incident.condition in EXPECTED:
+        return False
+    return reply(incident.condition) is not Reply.NOTE and not _held(turn, incident)
+
+
+def _calls(turn: Turn, incident: Incident) -> bool:
+    """Whether a person is to be called now."""
+    kind = incident.escalated_as
+    if incident.state is not IncidentState.ESCALATED or _key(incident, kind) in turn.memory.told:
+        return False
+    if incident.acknowledged_by and kind is NoticeKind.REFUSAL:
+        return False  # somebody has it
+    if is_news(incident):
+        return True
+    return not _listed(turn, incident) and not _held(turn, incident)
+
+
+def _reminds(turn: Turn, incident: Incident) -> bool:
+    if not incident.told or incident.acknowledged_by or _listed(turn, incident):
+        return False
+    told = turn.memory.told
+    kinds = (NoticeKind.FAILURE, *CALLS, NoticeKind.REMINDER)
+    ages = [turn.now.since(told[key]) for kind in kinds if (key := _key(incident, kind)) in told]
+    return bool(ages) and min(ages) >= turn.policy.notice_repeat_s
+
+
+def _tell_failures(turn: Turn, new: list[Incident]) -> None:
     """Tell new failures: the first at once, what comes soon after it together."""
     latest = max((at.mono_s for at in turn.memory.told.values()), default=None)
     due = 0.0 if latest is None else latest + turn.policy.notice_group_s
-    if silent and latest is not None and latest <= turn.now.mono_s < due:
+    if new and latest is not None and latest <= turn.now.mono_s < due:
         turn.wake_by(due)
         return
-    for incident in silent:
-        _tell(turn, incident, NoticeKind.FAILURE)
+    _tell_all(turn, new, NoticeKind.FAILURE)
 
 
-def _tell_or_remind(turn: Turn, incident: Incident, kind: NoticeKind) -> None:
-    told = turn.memory.told.get(f"{incident.id}/{kind.value}")
-    if told is None:
-        if kind is NoticeKind.ESCALATION:
-            _tell(turn, incident, kind)
-        return
-    reminded = turn.memory.told.get(f"{incident.id}/{NoticeKind.REMINDER.value}", told)
-    if turn.now.since(reminded) >= turn.policy.notice_repeat_s and not incident.acknowledged_by:
-        _tell(turn, incident, NoticeKind.REMINDER)
+def _tell_grouped(turn: Turn, called: list[Incident], kind: NoticeKind) -> None:
+    """Call a person at once; what follows soon of the same condition is one call."""
+    recent: set[Condition] = set()
+    for incident in turn.memory.incidents.values():
+        at = turn.memory.told.get(_key(incident, kind))
+        if at is not None and turn.now.since(at) < turn.policy.notice_group_s:
+            recent.add(_what(incident))
+            if any(_what(one) is _what(incident) for one in called):
+                left = turn.policy.notice_group_s - turn.now.since(at)
+                turn.wake_by(turn.now.mono_s + left)
+    _tell_all(turn, [one for one in called if _what(one) not in recent], kind)
 
 
-def _tell(turn: Turn, incident: Incident, kind: NoticeKind) -> None:
+def _tell_all(turn: Turn, incidents: Sequence[Incident], kind: NoticeKind) -> None:
+    """Put out one notice for the incidents of each condition."""
+    groups: dict[Condition, list[Incident]] = {}
+    for incident in incidents:
+        groups.setdefault(_what(incident), []).append(incident)
+    for group in groups.values():
+        _tell(turn, group, kind)
+
+
+def _what(incident: Incident) -> Condition:
+    return incident.cause or incident.condition
+
+
+def _key(incident: Incident, kind: NoticeKind) -> str:
+    return f"{incident.id}/{kind.value}"
+
+
+def _tell(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> None:
     """Record a notice; the shell puts it into the outbox in the same transaction."""
+    first, *others = group
+    parts = [one for one in turn.memory.incidents.values() if one.part_of == first.id]
+    listed = [*group, *parts] if others else parts
+    nodes = dict.fromkeys(node for one in (*group, *parts) for node in one.nodes)
+    what = _what(first)
     notice = Notice(
-        key=f"{incident.id}/{kind.value}",
+        key=_key(first, kind),
         kind=kind,
         cluster=turn.view.cluster.name,
-        incident=incident.id,
-        condition=(incident.cause or incident.condition).value,
-        nodes=incident.nodes,
-        summary=_summary(turn.now, incident, kind),
-        story=incident.story,
+        incident=first.id,
+        condition=what.value,
+        nodes=tuple(nodes),
+        summary=_summary(turn.now, group, kind),
+        story=first.story,
         at=turn.now,
+        parts=_lines(turn, listed),
+        also=tuple(one.id for one in (*others, *parts)),
+        you="" if kind is NoticeKind.RECOVERY else _runbook(what),
     )
-    if incident.id in turn.memory.incidents and not incident.told:
-        turn.change(incident, f"told: {kind.value}", told=True)
+    for one in group:
+        if one.id in turn.memory.incidents and (not one.told or one.told_in):
+            turn.note(one, f"told: {kind.value}", told=True, told_in="")
+    for part in parts:
+        if not part.told:
+            turn.note(part, f"told with {first.id}", told=True, told_in=first.id)
     turn.record(Told(turn.now, notice))
 
 
-def _summary(now: Instant, incident: Incident, kind: NoticeKind) -> str:
-    where = f"node {', '.join(incident.nodes)}" if incident.nodes else "the cluster"
-    lasted = now.since(incident.opened)
-    what = incident.cause or incident.condition
+def _lines(turn: Turn, incidents: Sequence[Incident]) -> tuple[str, ...]:
+    lines = [_line(turn.now, one) for one in incidents[:LISTED]]
+    more = len(incidents) - LISTED
+    return (*lines, f"and {more} more") if more > 0 else tuple(lines)
+
+
+def _line(now: Instant, incident: Incident) -> str:
+    text = f"{incident.id}: {_what(incident)} of {where(incident.nodes)}"
+    text += f", for {lasting(now.since(incident.opened))}"
+    return f"{text}: {incident.escalation}" if incident.escalation else text
+
+
+def _runbook(condition: Condition) -> str:
+    row = TABLE.get(condition)
+    return row.you if row is not None else ""
+
+
+def _summary(now: Instant, group: Sequence[Incident], kind: NoticeKind) -> str:
+    first = group[0]
+    nodes = dict.fromkeys(node for one in group for node in one.nodes)
+    at = where(tuple(nodes))
+    lasted = now.since(min((one.opened for one in group), key=lambda opened: opened.utc_s))
+    known = ", and was so before the healer looked" if first.onset_before_us else ""
     match kind:
         case NoticeKind.RECOVERY:
-            acts = f"after {len(incident.acts)} act(s)" if incident.acts else "without an act"
-            return f"{what} of {where} is over {acts}, {lasted:.0f} s after its onset"
+            count = sum(len(one.acts) for one in group)
+            acts = f"after {count} act(s)" if count else "without an act"
+            return f"{_what(first)} of {at} is over {acts}, {lasted:.0f} s after its onset"
         case NoticeKind.FAILURE:
-            return f"{incident.condition} of {where}: {'; '.join(incident.evidence)}"
-        case NoticeKind.ESCALATION:
-            return f"{incident.condition} of {where}: {incident.escalation}"
+            return f"{first.condition} of {at}: {'; '.join(first.evidence)}{known}"
+        case NoticeKind.ESCALATION | NoticeKind.REFUSAL:
+            return f"{first.condition} of {at}: {first.escalation}{known}"
+        case NoticeKind.GAVE_UP:
+            text = f"given up until somebody acknowledges: {first.escalation}"
+            return f"{first.condition} of {at}: {text}"
         case NoticeKind.REMINDER:
-            return f"{what} of {where} is still open after {lasted:.0f} s"
+            return f"{_what(first)} of {at} is still open after {lasting(lasted)}"
+        case NoticeKind.DIGEST:
+            return ""
+
+
+def _tell_digest(turn: Turn) -> None:
+    """Once a day: what is open, noted, over and refused. That it comes shows that we live."""
+    memory, policy = turn.memory, turn.policy
+    if not policy.digest or not digest.due(memory.digested, policy.digest_hour, turn.now):
+        return
+    known = memory.incidents.values()
+    notice = Notice(
+        key=f"{NoticeKind.DIGEST.value}/{int(turn.now.utc_s)}",
+        kind=NoticeKind.DIGEST,
+        cluster=turn.view.cluster.name,
+        incident="",
+        condition="",
+        nodes=(),
+        summary=digest.title(known, memory.day),
+        story=digest.lines(known, memory.day, turn.now),
+        at=turn.now,
+    )
+    turn.record(Told(turn.now, notice))

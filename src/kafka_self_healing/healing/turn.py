@@ -17,6 +17,7 @@ from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import RecoveryRequest
 
 STORY_KEPT = 60
+"""Lines of a story: how it began, and the latest ones."""
 
 
 @dataclass(slots=True)
@@ -43,9 +44,13 @@ class Turn:
 
     def change(self, incident: Incident, line: str, **changes: Any) -> Incident:
         """Change an incident and add a sentence to its story."""
-        told = f"{stamp(self.now)} {line}"
-        story = (*incident.story, told)[-STORY_KEPT:]
-        incident = replace(incident, story=story, changed=self.now, **changes)
+        return self.note(incident, line, changed=self.now, **changes)
+
+    def note(self, incident: Incident, line: str, **changes: Any) -> Incident:
+        """Add a sentence to the story of an incident that stands as it stood."""
+        told = f"{stamp(self.now, incident.opened)} {line}"
+        story = (*incident.story[:1], *incident.story[1:][2 - STORY_KEPT :], told)
+        incident = replace(incident, story=story, **changes)
         self.record(IncidentChanged(self.now, incident, line))
         return incident
 
@@ -65,7 +70,9 @@ class Turn:
             self.wake_s = min(self.wake_s, at)
 
 
-def stamp(now: Instant) -> str:
-    """Return the UTC time of day of an instant, to the tenth of a second."""
+def stamp(now: Instant, since: Instant | None = None) -> str:
+    """Return the UTC time of day, to the tenth of a second; with the date on another day."""
     at = datetime.fromtimestamp(now.utc_s, tz=UTC)
-    return f"{at:%H:%M:%S}.{at.microsecond // 100000}Z"
+    text = f"{at:%H:%M:%S}.{at.microsecond // 100000}Z"
+    same = since is None or datetime.fromtimestamp(since.utc_s, tz=UTC).date() == at.date()
+    return text if same else f"{at:%Y-%m-%d} {text}"

@@ -9,17 +9,29 @@ from kafka_self_healing.instant import Instant
 
 
 class NoticeKind(StrEnum):
-    """Why somebody is told."""
+    """Why somebody is told.
+
+    FAILURE: something new is wrong. REFUSAL: healing has been refused for a while. GAVE_UP: the
+    attempts are used up, nothing is done until somebody acknowledges. ESCALATION: a person is
+    needed for another reason. RECOVERY: it is over. REMINDER: it still lasts. DIGEST: once a day.
+    """
 
     FAILURE = "failure"
     ESCALATION = "escalation"
+    REFUSAL = "refusal"
+    GAVE_UP = "gave-up"
     RECOVERY = "recovery"
     REMINDER = "reminder"
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What the mind wants told, with the whole story so far, one sentence a line."""
+    """What the mind wants told, with the whole story so far, one sentence a line.
+
+    `parts`: incidents that are told here too, a sentence each; `also`: their ids. `you`: the
+    runbook. A digest has no incident and no condition.
+    """
 
     key: str
     kind: NoticeKind
@@ -30,6 +42,9 @@ class Notice:
     summary: str
     story: tuple[str, ...]
     at: Instant
+    parts: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    you: str = ""
 
 
 @dataclass(frozen=True, slots=True)

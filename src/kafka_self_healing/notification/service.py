@@ -35,8 +35,12 @@ class NotificationService:
 
 
 def notification_id(notice: Notice) -> str:
-    """Return 32 hexadecimal digits made of cluster, incident, key and kind of the notice."""
-    parts = (notice.cluster, notice.incident, notice.key, notice.kind.value)
+    """Return 32 hexadecimal digits made of cluster, incident, key, kind and time of the notice.
+
+    The time tells one reminder from the next: an id that a channel has is never put there again.
+    """
+    at = f"{notice.at.utc_s:.3f}"
+    parts = (notice.cluster, notice.incident, notice.key, notice.kind.value, at)
     # Each part with its length: no two different notices run together into one text.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

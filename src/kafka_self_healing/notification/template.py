@@ -21,7 +21,7 @@ SUBJECT_NODES = 3
 """Nodes named in a subject; the text names them all."""
 
 SUBJECT = (
-    "[{{ cluster }}] {{ kind | upper }} {{ condition }}"
+    "[{{ cluster }}] {{ kind | upper }}{% if condition %} {{ condition }}{% endif %}"
     "{% if nodes %} {{ nodes | few }}{% endif %}: {{ summary }}"
 )
 BODY = """\
@@ -30,15 +30,28 @@ BODY = """\
 {{ meaning }}
 
 Cluster:   {{ cluster }}
+{%- if incident %}
 Incident:  {{ incident }}
 Condition: {{ condition }}
+{%- endif %}
 {%- if nodes %}
 Nodes:     {{ nodes | join(", ") }}
 {%- endif %}
 Time:      {{ at | utc }}
+{%- if you %}
+
+What you do: {{ you }}
+{%- endif %}
+{%- if parts %}
+
+Told together:
+{%- for line in parts %}
+- {{ line }}
+{%- endfor %}
+{%- endif %}
 {%- if story %}
 
-The story so far:
+{{ heading }}:
 {%- for line in story %}
 - {{ line }}
 {%- endfor %}
@@ -52,12 +65,24 @@ On the machine of the daemon:
 {%- endif %}
 """
 
-_MEANING = {
-    NoticeKind.FAILURE: "Something is wrong. Nobody has to do anything yet.",
-    NoticeKind.ESCALATION: "This needs a person: it is not healed automatically.",
-    NoticeKind.RECOVERY: "This is over. Nothing has to be done.",
-    NoticeKind.REMINDER: "This still needs a person.",
-}
+
+def meaning(kind: NoticeKind) -> str:
+    """Say whether somebody has to do something. mypy proves that no kind is forgotten."""
+    match kind:
+        case NoticeKind.FAILURE:
+            return "Something is wrong. Nobody has to do anything yet."
+        case NoticeKind.ESCALATION:
+            return "This needs a person: it is not healed automatically."
+        case NoticeKind.REFUSAL:
+            return "This needs a person: healing has been refused for a while. It is asked again."
+        case NoticeKind.GAVE_UP:
+            return "This needs a person: the attempts are used up. Nothing is done before an ack."
+        case NoticeKind.RECOVERY:
+            return "This is over. Nothing has to be done."
+        case NoticeKind.REMINDER:
+            return "This still needs a person."
+        case NoticeKind.DIGEST:
+            return "This is the daily digest. It comes as long as the healer lives."
 
 
 class NotificationTemplate:
@@ -107,12 +132,15 @@ def _few(nodes: Sequence[str]) -> str:
 def _values(notice: Notice) -> dict[str, object]:
     return {
         "kind": notice.kind.value,
-        "meaning": _MEANING[notice.kind],
+        "meaning": meaning(notice.kind),
         "cluster": notice.cluster,
         "incident": notice.incident,
         "condition": notice.condition,
         "nodes": notice.nodes,
         "summary": one_line(notice.summary, MAX_LINE),
+        "you": one_line(notice.you, MAX_LINE),
+        "parts": [one_line(line, MAX_LINE) for line in _bounded(notice.parts)],
+        "heading": "The day" if notice.kind is NoticeKind.DIGEST else "The story so far",
         "story": [one_line(line, MAX_LINE) for line in _bounded(notice.story)],
         "at": notice.at.utc_s,
         "commands": _commands(notice),
@@ -130,6 +158,8 @@ def _commands(notice: Notice) -> list[str]:
     """Return what an operator may want to type; after a recovery there is nothing to do."""
     if notice.kind is NoticeKind.RECOVERY:
         return []
+    if notice.kind is NoticeKind.DIGEST:
+        return ["kafka-self-healing status"]
     explain = [f"kafka-self-healing explain {node}" for node in notice.nodes[:SUBJECT_NODES]]
-    ack = [f"kafka-self-healing ack {notice.incident}"] if notice.incident else []
-    return explain + ack
+    ids = (notice.incident, *notice.also)[:SUBJECT_NODES]
+    return explain + [f"kafka-self-healing ack {id_}" for id_ in ids if id_]

@@ -107,7 +107,7 @@ def test_a_started_node_that_dies_young_is_not_started_again() -> None:
     scene.run(300)
     assert scene.acted() == [("service:start", "2")]
     assert scene.reasons("2") >= {"died_young"}
-    assert scene.notices[-1].kind is NoticeKind.ESCALATION
+    assert scene.notices[-1].kind is NoticeKind.GAVE_UP
 
 
 def test_a_started_node_that_lived_for_a_minute_gets_its_second_start() -> None:
@@ -118,7 +118,7 @@ def test_a_started_node_that_lived_for_a_minute_gets_its_second_start() -> None:
     scene.run(600)
     assert scene.acted() == [("service:start", "2")] * 2
     assert scene.reasons("2") >= {"out_of_rungs"}
-    assert scene.notices[-1].kind is NoticeKind.ESCALATION
+    assert scene.notices[-1].kind is NoticeKind.GAVE_UP
 
 
 def test_given_up_until_acknowledged_then_one_more_cycle() -> None:
@@ -129,11 +129,11 @@ def test_given_up_until_acknowledged_then_one_more_cycle() -> None:
     scene.run(900 + 600)
     assert len(scene.acts) == 2
     kinds = [n.kind for n in scene.notices]
-    assert kinds == [NoticeKind.FAILURE, NoticeKind.ESCALATION, NoticeKind.REMINDER]
+    assert kinds == [NoticeKind.FAILURE, NoticeKind.GAVE_UP, NoticeKind.REMINDER]
     scene.say(Order.ACK, scene.incident("2").id)
     scene.run(600)
     assert len(scene.acts) == 4
-    assert [n.kind for n in scene.notices][3:] == [NoticeKind.ESCALATION]
+    assert [n.kind for n in scene.notices][3:] == [NoticeKind.GAVE_UP]
 
 
 def test_an_acknowledgement_of_something_refused_does_not_page_again() -> None:
@@ -142,7 +142,7 @@ def test_an_acknowledgement_of_something_refused_does_not_page_again() -> None:
     scene.run(5)
     scene.crash("2", job="someone's")
     scene.run(60)
-    assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE, NoticeKind.ESCALATION]
+    assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE, NoticeKind.REFUSAL]
     scene.say(Order.ACK, scene.incident("2").id)
     scene.run(1500)
     assert len(scene.notices) == 2

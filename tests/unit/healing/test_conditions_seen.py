@@ -398,7 +398,9 @@ def test_an_error_about_our_credentials_is_an_answer(outcome: Outcome) -> None:
     assert scene.acted() == []
     assert [n.condition for n in scene.notices] == ["PROBE_MISCONFIGURED"]
     scene.lens = lambda look: look
-    scene.run(5)
+    scene.run(20)
+    assert scene.closed == [], "what comes and goes is one incident"
+    scene.run(20)
     assert scene.closed == [(Condition.PROBE_MISCONFIGURED, "cleared")]
 
 
@@ -556,7 +558,7 @@ def test_partitions_that_lack_replicas_are_told_when_it_lasts() -> None:
     scene.run(30)
     assert scene.closed == [], "what cannot be read is not over"
     scene.lens = lambda look: look
-    scene.run(5)
+    scene.run(35)
     assert scene.closed == [(Condition.UNDER_REPLICATED, "cleared")]
 
 

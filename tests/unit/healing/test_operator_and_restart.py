@@ -298,7 +298,7 @@ def test_given_up_stays_given_up_over_a_restart() -> None:
     scene.run(300)
     assert len(scene.acts) == 1
     assert len(scene.notices) == told
-    assert scene.notices[-1].kind is NoticeKind.ESCALATION
+    assert scene.notices[-1].kind is NoticeKind.GAVE_UP
 
 
 def test_observe_mode_takes_no_act_that_is_owed_by_nobody() -> None:

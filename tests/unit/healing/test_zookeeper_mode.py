@@ -95,7 +95,7 @@ def test_without_a_witness_and_without_the_ensemble_nothing_is_started() -> None
     broken.run(120)
     assert broken.acted() == []
     assert "release_not_seen" in broken.reasons("1")
-    assert NoticeKind.ESCALATION in {n.kind for n in broken.notices}
+    assert NoticeKind.REFUSAL in {n.kind for n in broken.notices}
 
 
 def test_a_new_leader_of_the_ensemble_gives_the_old_session_its_whole_length() -> None:

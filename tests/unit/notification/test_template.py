@@ -124,18 +124,19 @@ def test_a_template_cannot_leave_its_sandbox() -> None:
 
 
 def test_the_id_is_that_of_the_notice() -> None:
-    """Same notice, same id, whatever its text and time; another key, kind or cluster, another."""
-    again = replace(FAILURE, summary="other words", at=Instant(9.0, 9.0))
+    """Same notice, same id, whatever its text; another key, kind, cluster or time, another."""
+    again = replace(FAILURE, summary="other words", at=AT._replace(mono_s=9.0))
     others: list[Notice] = [
         replace(FAILURE, key="N2"),
         replace(FAILURE, kind=NoticeKind.RECOVERY),
         replace(FAILURE, cluster="lab2"),
         replace(FAILURE, incident="I2"),
         replace(FAILURE, cluster="labI", incident="1"),
+        replace(FAILURE, at=AT.after(4 * 3600.0)),
     ]
 
     assert notification_id(again) == notification_id(FAILURE)
-    assert len({notification_id(notice) for notice in [FAILURE, *others]}) == 6
+    assert len({notification_id(notice) for notice in [FAILURE, *others]}) == 7
     assert notification_id(FAILURE) == NotificationService().compose(FAILURE).id
 
 

@@ -1,0 +1,95 @@
+"""Which incident explains which: troubles of nodes within one of the cluster, and two that are one.
+
+A trouble of a node goes on by itself: it is acted on, and it calls a person where that is news.
+Only what would be told of it is told within the incident that explains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kafka_self_healing.healing.assessment import ClusterView, Quorum
+from kafka_self_healing.healing.digest import where
+from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.model.decision import Reason
+from kafka_self_healing.model.incident import CLUSTER_WIDE, Condition, Incident, IncidentState
+from kafka_self_healing.model.notification import NoticeKind
+
+SHOWN = 8
+"""Incidents named in one line."""
+
+IMPLIED: dict[Condition, frozenset[Reason]] = {
+    Condition.QUORUM_LOST: frozenset(
+        {Reason.QUORUM_LOST, Reason.QUORUM_UNKNOWN, Reason.QUORUM_UNREADABLE, Reason.VOTERS_FIRST}
+    ),
+    Condition.ENSEMBLE_QUORUM_LOST: frozenset(
+        {Reason.QUORUM_LOST, Reason.QUORUM_UNKNOWN, Reason.QUORUM_UNREADABLE, Reason.VOTERS_FIRST}
+    ),
+    Condition.MASS_FAILURE: frozenset({Reason.STORM}),
+    Condition.VIEWPOINT_LOST: frozenset({Reason.VIEWPOINT_LOST}),
+}
+"""Refusals that are no news while such a trouble of the whole cluster is open."""
+
+
+def absorb(turn: Turn, cluster: ClusterView) -> None:
+    """Say of each node's confirmed incident which one of the cluster explains it now, if any."""
+    wide = [
+        one
+        for condition in CLUSTER_WIDE
+        for one in turn.memory.incidents.values()
+        if one.condition is condition and one.confirmed and one.subject not in cluster.nodes
+    ]
+    joined: dict[str, list[Incident]] = {}
+    for incident in list(turn.memory.incidents.values()):
+        if incident.subject not in cluster.nodes or incident.confirmed is None:
+            continue
+        whole = next((one for one in wide if incident.subject in one.nodes), None)
+        if whole is None and incident.part_of:
+            _alone_again(turn, incident)
+        elif whole is not None and whole.id != incident.part_of:
+            line = f"part of {whole.id} ({whole.condition})"
+            joined.setdefault(whole.id, []).append(turn.note(incident, line, part_of=whole.id))
+    for id_, incidents in joined.items():
+        turn.note(turn.memory.incidents[id_], f"explains {names(incidents)}")
+
+
+def _alone_again(turn: Turn, incident: Incident) -> None:
+    """What explained it is over, or no longer about this node. What was told there is told here."""
+    line = f"no longer part of {incident.part_of}: it stands for itself"
+    if incident.told_in and incident.escalation and not is_news(incident):
+        # Why a person was called is found anew, in the words of now.
+        turn.note(incident, line, part_of="", escalation="", state=IncidentState.CONFIRMED)
+    else:
+        turn.note(incident, line, part_of="")
+
+
+def is_news(incident: Incident) -> bool:
+    """Whether the call for a person says more than that a trouble of the whole cluster lasts."""
+    return incident.escalated_as is not NoticeKind.ESCALATION or bool(incident.acts)
+
+
+def implied(turn: Turn, incident: Incident, reasons: frozenset[Reason]) -> bool:
+    """Whether such a refusal follows from the trouble of the cluster that explains the incident."""
+    whole = turn.memory.incidents.get(incident.part_of)
+    return whole is not None and bool(reasons & IMPLIED.get(whole.condition, frozenset()))
+
+
+def names(incidents: Sequence[Incident]) -> str:
+    """Name incidents in one line."""
+    named = [f"{one.id} ({one.condition} of {where(one.nodes)})" for one in incidents[:SHOWN]]
+    more = len(incidents) - SHOWN
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def same_as(turn: Turn, cluster: ClusterView, incident: Incident) -> Incident | None:
+    """Return the open incident that this one, which is no longer found, has turned out to be."""
+    memory = turn.memory
+    if incident.condition is Condition.UNDER_REPLICATED:
+        missing = set(cluster.witness.out_of_sync)
+        own = (memory.incident_of(node) for node in sorted(missing))
+        return next((one for one in own if one is not None and one.confirmed), None)
+    if incident.condition is Condition.MASS_FAILURE and cluster.quorum is Quorum.LOST:
+        lost = {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}
+        found = (one for one in memory.incidents.values() if one.condition in lost)
+        return next((one for one in found if one.confirmed), None)
+    return None
