@@ -233,6 +233,17 @@ def test_errors_of_kafka_python_are_outcomes(name: str, outcome: Outcome) -> Non
     assert caught.value.outcome == outcome
 
 
+def test_what_to_grant_is_not_cut_off_behind_a_long_request() -> None:
+    """kafka-python quotes the whole request; the end of the sentence is what helps."""
+    errors = canary_client.kafka_module("kafka.errors")
+    with (
+        pytest.raises(CheckError, match=r"CREATE to make it$") as caught,
+        canary_client._errors_of("here"),
+    ):
+        raise errors.TopicAuthorizationFailedError("x" * 5000)
+    assert len(str(caught.value)) < 300
+
+
 def test_without_kafka_python_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is optional; nothing is asked without it."""
 

@@ -25,6 +25,8 @@ from kafka_self_healing.secret import Secret
 CLIENT_ID: Final = "kafka-self-healing-canary"
 _LEAST_MS: Final = 100
 _FETCH_WAIT_MS: Final = 100
+_QUOTED: Final = 120
+_SAID: Final = 300
 _CLOSE_S: Final = 0.2
 
 
@@ -256,10 +258,12 @@ def _outcome(errors: ModuleType, wrong: Any) -> Outcome:
 
 
 def _words(wrong: Exception) -> str:
+    # It quotes the whole request, and what there is to do must not be cut off behind it.
     said = str(wrong)
     if "AuthorizationFailed" in type(wrong).__name__:
-        said += "; grant our user WRITE and READ on the canary's topic, and CREATE to make it"
-    return said[:300]
+        advice = "grant our user WRITE and READ on the canary's topic, and CREATE to make it"
+        return f"{said[:_QUOTED]}; {advice}"
+    return said[:_SAID]
 
 
 def kafka_module(name: str = "kafka") -> ModuleType:
