@@ -18,7 +18,7 @@ from tests.integration.clusters.inventory import (
     secured_inventory,
     tls_of,
 )
-from tests.integration.clusters.secured import ADMIN, HEALER, STRANGER, SecuredCluster, allow
+from tests.integration.clusters.secured import ADMIN, HEALER, STRANGER, SecuredCluster, allow, give
 from tests.integration.test_eyes import inventory
 
 from kafka_self_healing.clock import SystemClock
@@ -178,3 +178,19 @@ async def test_every_login_and_every_missing_right(guarded: SecuredCluster) -> N
         assert (result.outcome, result.error) == (Outcome.ANSWERED, ""), reach.listener
         assert isinstance(result.fact, CanaryFact)
         assert result.fact.partition is not None
+
+
+async def test_create_is_all_that_the_making_needs(guarded: SecuredCluster) -> None:
+    """Besides READ and WRITE the healer needs CREATE on the topic, and nothing else."""
+    names = kafka_module("kafka.admin")
+    topic = (names.ResourceType.TOPIC, MADE.topic)
+    rights = names.ACLOperation
+    with guarded.admin("SCRAM") as admin:
+        give(admin, [allow(HEALER[0], right, topic) for right in (rights.READ, rights.WRITE)])
+    without = await one(by_scram(guarded.pki), guarded)
+    with guarded.admin("SCRAM") as admin:
+        give(admin, [allow(HEALER[0], rights.CREATE, topic)])
+    made = await one(by_scram(guarded.pki), guarded)
+    assert without.outcome is Outcome.AUTHORISATION, without
+    assert "CREATE" in without.error
+    assert (made.outcome, made.error) == (Outcome.ANSWERED, "")
