@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.conformance import write_conditions
 
 from kafka_self_healing.healing import guards, healer
+from kafka_self_healing.healing.diagnosis.table import ROWS
 from kafka_self_healing.healing.guards import ALSO_APPROVABLE, MATRIX
 from kafka_self_healing.model.decision import Reason
-from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.incident import CLUSTER_WIDE, Condition, Reply
 
 DOCS = Path(__file__).parents[2] / "docs"
 BUDGETS = {"node_budget", "cluster_budget", "fleet_budget"}
@@ -71,13 +72,26 @@ def test_the_reasons_that_an_approval_lifts_beside_the_matrix_are_named() -> Non
     assert set(re.findall(r"`([a-z_]+)`", sentence)) == ALSO_APPROVABLE
 
 
-@pytest.mark.parametrize("part", ["Seen", "Done", "You"])
-def test_every_condition_has_a_section(part: str) -> None:
-    """One section a Condition, in the enum's order, each with what is seen, done, and yours."""
-    text = (DOCS / "conditions.md").read_text(encoding="utf-8")
-    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert [s.splitlines()[0] for s in sections] == [c.value for c in Condition]
-    assert all(f"- **{part}**: " in section for section in sections)
+def test_every_condition_has_one_row_with_all_its_words() -> None:
+    """A rule without its row, or a row that leaves something open, fails here."""
+    assert sorted(row.condition for row in ROWS) == sorted(Condition)
+    for row in ROWS:
+        for name in ("seen", "contradicted_by", "holds", "done", "you"):
+            assert len(getattr(row, name)) > 3, (row.condition, name)
+
+
+def test_the_page_of_conditions_is_written_from_the_rows() -> None:
+    """`python -m tests.conformance.write_conditions` was run after the last change of a row."""
+    assert write_conditions.PAGE.read_text(encoding="utf-8") == write_conditions.page()
+
+
+def test_the_page_of_conditions_has_every_one_and_every_answer() -> None:
+    """In the enum's order and under its headings, with every answer explained above."""
+    text = write_conditions.page()
+    assert re.findall(r"^### (\w+)$", text, re.MULTILINE) == [c.value for c in Condition]
+    above = text[: text.index("\n## ")]
+    assert all(f"`{word.value}`" in above for word in Reply)
+    assert all(condition.value in above for condition in CLUSTER_WIDE)
 
 
 def test_the_workflow_is_in_the_order_of_step() -> None:
