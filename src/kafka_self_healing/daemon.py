@@ -228,7 +228,7 @@ class Daemon:
                 item.journalled.set_result(None)
         for look in done.looks:
             if self._eyes is not None:
-                self._eyes.look(look.nodes, look.kinds)
+                self._eyes.look(look.nodes, look.kinds, reach=look.reach)
         for decision in done.decisions:
             _LOGGER.info(
                 "decision: %s %s on node %s: %s",

@@ -36,8 +36,8 @@ class Store(Protocol):
 class Eyes(Protocol):
     """The part that looks."""
 
-    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind]) -> None:
-        """Look at these nodes now."""
+    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind], *, reach: bool = False) -> None:
+        """Look at these nodes now; `reach`: ask their hosts too what they reach."""
 
     async def run(self) -> None:
         """Look until cancelled."""

@@ -122,13 +122,14 @@ class Outcast:
     """Since when a process runs and answers while the others do not count it in.
 
     `latest`: when the newest look began that says so; `looks`: how many have. `invocation`: of the
-    process; a new one begins anew.
+    process; a new one begins anew. `asked`: when it was last asked what its host reaches.
     """
 
     since: float
     latest: float
     looks: int
     invocation: str | None
+    asked: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Question:
     `commands` are run one after the other; a line `KEY=NUMBER` of the first one's output, KEY being
     `pid_key`, names the process to be read. `locks`: data directories whose `.lock` is of interest;
     `data_dirs`: directories to be read for real, with their file systems; `log_file`: a file of
-    which the last `log_lines` lines are wanted. `address`: whose host this is meant to be; where it
+    which the last `log_lines` lines are wanted. `doors`: hosts and ports of which it is wanted
+    whether a TCP connection from there opens. `address`: whose host this is meant to be; where it
     is another one, nothing but the commands is looked at. `as_user`: as who we log in, whatever
     rights we could have.
     """
@@ -47,6 +48,7 @@ class Question:
     data_dirs: tuple[str, ...] = ()
     log_file: str | None = None
     log_lines: int = 50
+    doors: tuple[tuple[str, int], ...] = ()
     address: str | None = None
     as_user: bool = False
 
@@ -73,7 +75,8 @@ class Reading:
     `here` False: the host is not that of the address asked about. `commands` has the results of
     those that were run. `pid` 0: the first command named no process. `lock_held`: whether any
     process holds the `.lock` of any of the directories. `uptime_s`: seconds since the boot;
-    `clock_offset_s`: the host's UTC minus ours.
+    `clock_offset_s`: the host's UTC minus ours. `doors`: for each of the question's whether it
+    opens; None where nobody can tell, such as for a name that means nothing there.
     """
 
     here: bool = True
@@ -87,6 +90,7 @@ class Reading:
     boot_id: str | None = None
     uptime_s: float | None = None
     clock_offset_s: float | None = None
+    doors: tuple[bool | None, ...] | None = None
 
 
 class Host(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -89,10 +90,11 @@ class LocalHost:
         address = question.address
         if address is not None and not await self.is_here(address, timeout_s=limit_s):
             return Reading(here=False, commands=results, pid=pid)
-        held, (data_dirs, disks), log = await asyncio.gather(
+        held, (data_dirs, disks), log, doors = await asyncio.gather(
             self._lock_held(question.locks, limit_s),
             self._directories(question.data_dirs, limit_s),
             self._log(question, limit_s),
+            asyncio.gather(*(_opens(host, port, limit_s) for host, port in question.doors)),
         )
         return Reading(
             commands=results,
@@ -105,6 +107,7 @@ class LocalHost:
             boot_id=read_boot_id(),
             uptime_s=read_uptime(),
             clock_offset_s=0.0,
+            doors=tuple(doors) or None,
         )
 
     async def _run_all(
@@ -193,3 +196,16 @@ class LocalHost:
 
         threading.Thread(target=work, name=f"read-{key[0]}", daemon=True).start()
         return answer
+
+
+async def _opens(host: str, port: int, timeout_s: float) -> bool | None:
+    """Return whether a TCP connection from here opens; None: its name means nothing here."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except socket.gaierror:
+        return None
+    except OSError:  # a time limit is one, too
+        return False
+    writer.close()
+    return True

@@ -142,6 +142,36 @@ last() { # FILE LINES
   say "log read"
 }
 
+within() { # SECONDS COMMAND...: runs it, but not for longer
+  s=$1
+  shift
+  "$@" &
+  c=$!
+  (sleep "$s" || sleep 1; kill "$c") >/dev/null 2>&1 &
+  w=$!
+  wait "$c"
+  r=$?
+  kill "$w" 2>/dev/null
+  return "$r"
+}
+
+door() { # NUMBER HOST PORT SECONDS: whether a connection from here opens
+  if command -v bash >/dev/null; then
+    e=$(within "$4" bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3" 2>&1)
+  elif command -v nc >/dev/null; then
+    e=$(within "$4" nc -z "$2" "$3" 2>&1 </dev/null; r=$?; [ "$r" != 1 ] || echo refused; exit "$r")
+  else
+    return
+  fi
+  r=$?
+  if [ "$r" = 0 ]; then say "door $1 open"; return; fi
+  [ "$r" -lt 128 ] || { say "door $1 closed"; return; }
+  case $e in
+    *"nvalid option"* | *sage:* | *"not known"* | *"o such file"* | *esolution* | *"ad address"*) ;;
+    *efused* | *"o route"* | *nreachable* | *imed\ out*) say "door $1 closed" ;;
+  esac
+}
+
 say "clock $(date +%s.%N)"
 { IFS= read -r l </proc/sys/kernel/random/boot_id && say "boot $l"
   read -r l _ </proc/uptime && say "uptime $l"; } 2>/dev/null

@@ -28,6 +28,9 @@ from kafka_self_healing.hosts.readings import holder_by_inode, mounted_read_only
 from kafka_self_healing.model.evidence import DataDirFact, DiskFact
 
 LEAST_LIMIT_S: Final = 0.2
+DOOR_SHARE: Final = 0.5
+"""Part of a look's time that a connection may take to open: silence is an answer, too."""
+
 KEEP_BYTES: Final = 512 * 1024
 """How much of an answer is kept; an ordinary one has 2 KB."""
 
@@ -71,7 +74,7 @@ def write_look(question: Question, nonce: str, limit_s: float, hanging: Hanging)
     limit = max(LEAST_LIMIT_S, limit_s)
     lines = [f"N={shlex.quote(nonce)} L={limit:.2f}", script("look")]
     lines += _commands(question)
-    for key, run in _parts(question):
+    for key, run in _parts(question, limit):
         pid, start = hanging.get(key, ("0", ""))
         lines.append(f"part {key} {pid} {shlex.quote(start)} {run}")
     return "\n".join([*lines, "finish", ""]).encode("utf-8", "surrogateescape")
@@ -90,7 +93,7 @@ def _commands(question: Question) -> Iterator[str]:
     yield ":\n}"
 
 
-def _parts(question: Question) -> Iterator[tuple[str, str]]:
+def _parts(question: Question, limit_s: float) -> Iterator[tuple[str, str]]:
     if question.commands:
         yield _key("commands", words(question.commands[0].argv)), "commands"
     for number, path in enumerate(question.locks):
@@ -100,6 +103,9 @@ def _parts(question: Question) -> Iterator[tuple[str, str]]:
     if question.log_file is not None:
         file = shlex.quote(question.log_file)
         yield _key("log", question.log_file), f"last {file} {question.log_lines:d}"
+    for number, (host, port) in enumerate(question.doors):
+        run = f"door {number} {shlex.quote(host)} {port:d} {limit_s * DOOR_SHARE:.2f}"
+        yield _key("door", f"{host} {port}"), run
 
 
 def _key(what: str, about: str) -> str:
@@ -125,7 +131,7 @@ class Answer:
 
 _NUMBERED: Final = frozenset({"out", "exit"})
 _TWICE: Final = frozenset({"lock", "dir"})
-_KEYED: Final = frozenset({"log"})
+_KEYED: Final = frozenset({"log", "door"})
 
 
 def read_answer(data: bytes, nonce: str) -> Answer:
@@ -182,6 +188,7 @@ def to_reading(
         boot_id=answer.one("boot"),
         uptime_s=_seconds(answer.one("uptime")),
         clock_offset_s=_offset(answer.one("clock"), clock_at),
+        doors=_doors(question, answer),
     )
 
 
@@ -261,6 +268,13 @@ def _data_dirs(
         devices.judge(path, _found(answer, number))
         for number, path in enumerate(question.data_dirs)
     )
+
+
+def _doors(question: Question, answer: Answer) -> tuple[bool | None, ...] | None:
+    if not question.doors:
+        return None
+    said = [answer.one("door", number) for number in range(len(question.doors))]
+    return tuple({"open": True, "closed": False}.get(word or "") for word in said)
 
 
 def _found(answer: Answer, number: int) -> FoundDir | OSError:

@@ -24,6 +24,7 @@ class LookContext:
     host: Host
     service: ServiceManager | None
     on_hint: Callable[[str], None]
+    reach: bool = False
 
     async def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run a bounded command on the node's host, within the time limit of the look."""

@@ -37,6 +37,11 @@ PROMPT_S: Final = 0.25
 """A look that is asked for waits so long for one that began by itself before: most have ended by
 then, and their connections stay. What takes longer is cut off: its answer would be stale."""
 
+REACH_INTERVALS: Final = 2.0
+"""For so many intervals a host is asked what it reaches, once the mind has wanted to know."""
+
+NEVER_YET: Final = float("-inf")
+
 CLOCKS_DIFFER_S: Final = 0.01
 """The event loop's timers run on another clock than looks are stamped by, and round."""
 
@@ -68,6 +73,7 @@ class MonitoringService:
         self._on_result = on_result
         self._hosts: Pool = hosts or HostPool(cluster, clock)
         self._own_hosts = hosts is None
+        self._reach: dict[NodeId, float] = {}
         self._checker = HealthChecker(cluster.nodes, policy.silent_looks)
         self._subscribers: list[Callable[[NodeStatus], None]] = []
         self._agenda = Agenda(clock)
@@ -93,15 +99,22 @@ class MonitoringService:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
-    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind] = ALL_KINDS) -> None:
+    def look(
+        self, nodes: Iterable[NodeId], kinds: Iterable[Kind] = ALL_KINDS, *, reach: bool = False
+    ) -> None:
         """Look at these kinds of these nodes now: each look begins after this call.
 
         A look that runs already does not count, and is not waited for unless it ends at once or was
         asked for itself: another one follows it. Several calls before that one begins are one look.
-        PEERS and QUORUM are asked of the usual ones, whatever the nodes.
+        PEERS and QUORUM are asked of the usual ones, whatever the nodes. `reach`: for a while their
+        hosts are asked, too, whether they reach the quorum.
         """
         wanted, now = frozenset(kinds), self._clock.now().mono_s
-        about = [watch for node in frozenset(nodes) for watch in self._at.get(node, ())]
+        nodes = frozenset(nodes)
+        if reach:
+            until = now + REACH_INTERVALS * self._policy.interval_s
+            self._reach.update(dict.fromkeys(nodes, until))
+        about = [watch for node in nodes for watch in self._at.get(node, ())]
         for watch in (*about, *self._about_all):
             if watch.kind in wanted:
                 self._ask(watch, now)
@@ -185,8 +198,10 @@ class MonitoringService:
             suspected=self._suspected(watch, now),
             own_s=watch.plugin.timeout_s(target, watch.kind),
         )
+        reach = watch.kind is Kind.HOST and now < self._reach.get(target.id, NEVER_YET)
         known = watch.context
-        if known is not None and known[0] is target and known[1].timeout_s == limit_s:
+        same = known is not None and known[0] is target
+        if known and same and (known[1].timeout_s, known[1].reach) == (limit_s, reach):
             return known[1]
         context = LookContext(
             kind=watch.kind,
@@ -197,6 +212,7 @@ class MonitoringService:
             host=self._hosts.host(target.id),
             service=self._hosts.service(target.id),
             on_hint=partial(self._hear_hint, target.id),
+            reach=reach,
         )
         watch.context = target, context
         return context

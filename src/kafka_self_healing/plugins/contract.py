@@ -61,6 +61,10 @@ class CheckContext(Protocol):
         """Readings of the node's host."""
 
     @property
+    def reach(self) -> bool:
+        """Whether it is to be asked what the node's host reaches: the others count the node out."""
+
+    @property
     def service(self) -> ServiceManager | None:
         """The node's service manager; None: not configured."""
 

@@ -125,7 +125,7 @@ class FakeEyes:
         self._house, self._cluster, self._heard = house, cluster, heard
         self._asked = asyncio.Event()
 
-    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind]) -> None:
+    def look(self, nodes: Iterable[NodeId], kinds: Iterable[Kind], *, reach: bool = False) -> None:
         """Look at once, at everything."""
         self._asked.set()
 

@@ -43,6 +43,7 @@ from kafka_self_healing.model.evidence import (
     Kind,
     LogFact,
     Outcome,
+    ReachFact,
     ServiceFact,
 )
 from kafka_self_healing.model.node import Cluster, NodeConfig, Role
@@ -62,6 +63,17 @@ NODE = NodeConfig(
     data_dirs=("/data",),
     service=make_cluster(1).nodes["1"].service,
     log=LogSource(file="/var/log/kafka/server.log", lines=3),
+)
+
+
+QUORUM = Cluster(
+    "test",
+    nodes={
+        "1": replace(NODE, roles=frozenset({Role.BROKER, Role.CONTROLLER}), controller_port=9093),
+        "2": NodeConfig("2", frozenset({Role.CONTROLLER}), host="h2", controller_port=9093),
+        "3": NodeConfig("3", frozenset({Role.ENSEMBLE}), host="h3", zookeeper_port=2181),
+        "4": NodeConfig("4", frozenset({Role.BROKER}), host="h4", kafka_port=9092),
+    },
 )
 
 
@@ -122,18 +134,21 @@ async def see(
     host: Host,
     service: ServiceManager | None = None,
     node: NodeConfig = NODE,
+    *,
+    reach: bool = False,
 ) -> Sequence[CheckResult]:
     """Look once."""
     (kind,) = plugin.kinds
     context = LookContext(
         kind=kind,
-        cluster=make_cluster(),
+        cluster=make_cluster() if not reach else QUORUM,
         timeout_s=LIMIT_S,
         clock=SystemClock(),
         logger=logging.getLogger("test"),
         host=host,
         service=service,
         on_hint=lambda why: None,
+        reach=reach,
     )
     return await plugin.check(node, context)
 
@@ -169,6 +184,20 @@ async def test_host_shows_directories_disks_and_clocks() -> None:
         disks=(DiskFact("/data", 10, 5, False),),
         data_dirs=(DataDirFact("/data", True, True, True),),
     )
+
+
+async def test_what_the_host_reaches_is_asked_only_of_a_node_in_doubt() -> None:
+    """The ports of the other controllers and members; a healthy cluster pays nothing for it."""
+    doors = (("h2", 9093), ("h3", 2181))
+    host = FakeHost(Reading(doors=(True, None)))
+    (asked,) = await see(HostMonitoringPlugin(), host, node=QUORUM.nodes["1"], reach=True)
+    (usual,) = await see(HostMonitoringPlugin(), host)
+    (mute,) = await see(
+        HostMonitoringPlugin(), FakeHost(Reading()), node=QUORUM.nodes["1"], reach=True
+    )
+    assert [one.doors for one in host.asked] == [doors, ()]
+    facts = [one.fact.reaches for one in (asked, usual, mute) if isinstance(one.fact, HostFact)]
+    assert facts == [(ReachFact("2", True), ReachFact("3", None)), None, None]
 
 
 async def test_a_directory_that_nobody_can_find_is_unknown() -> None:

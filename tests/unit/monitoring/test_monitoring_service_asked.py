@@ -249,3 +249,21 @@ def test_no_look_runs_beside_another_of_its_kind(kinds: frozenset[Kind]) -> None
         assert set(plugin.most_running.values()) == {1}
 
     run_virtual(main())
+
+
+def test_what_a_host_reaches_is_asked_for_a_while() -> None:
+    """Once the mind wants to know, its HOST looks ask it for two intervals; no other node's do."""
+
+    async def main() -> None:
+        plugin = FakePlugin(offers=frozenset({Kind.HOST, Kind.PROTOCOL}))
+        asked: list[bool] = []
+        async with open_eyes(plugin) as eyes:
+            eyes.service.look(["1"], [Kind.HOST], reach=True)
+            for _ in range(4):
+                await asyncio.sleep(5.0)
+                asked.append(plugin.contexts["1", Kind.HOST].reach)
+            others = [c.reach for key, c in plugin.contexts.items() if key != ("1", Kind.HOST)]
+        assert asked == [True, True, False, False]
+        assert not any(others)
+
+    run_virtual(main())

@@ -15,8 +15,9 @@ from kafka_self_healing.model.evidence import (
     HostFact,
     Kind,
     Outcome,
+    ReachFact,
 )
-from kafka_self_healing.model.node import NodeConfig
+from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
 from kafka_self_healing.monitoring.checks.look import HOST_SHARE, look
 from kafka_self_healing.plugins import CheckContext, MonitoringPlugin
 
@@ -26,7 +27,8 @@ _SILENT: Final = frozenset({Outcome.TIMED_OUT, Outcome.UNREACHABLE})
 class HostMonitoringPlugin(MonitoringPlugin):
     """HOST: data directories by a real read, their file systems, boot, clock; one round trip.
 
-    Of a host that does not answer it says whether it still answers a ping.
+    Of a host that does not answer it says whether it still answers a ping. Of a node in doubt it
+    says too which of the quorum's ports open from its host.
     """
 
     @property
@@ -56,7 +58,9 @@ async def _see(target: NodeConfig, context: CheckContext, limit_s: float) -> Hos
     paths = {path: path for path in target.data_dirs}
     if context.service is not None and paths:
         paths = await context.service.on_host(target.data_dirs, timeout_s=limit_s)
-    question = Question(data_dirs=tuple(paths.values()), address=target.host)
+    keepers = _keepers(target, context.cluster) if context.reach else {}
+    doors = tuple(keepers.values())
+    question = Question(data_dirs=tuple(paths.values()), doors=doors, address=target.host)
     reading = await context.host.look(question, timeout_s=limit_s)
     return HostFact(
         reachable=True,
@@ -65,7 +69,27 @@ async def _see(target: NodeConfig, context: CheckContext, limit_s: float) -> Hos
         clock_offset_s=reading.clock_offset_s,
         disks=_disks(target, paths, reading),
         data_dirs=_data_dirs(target, paths, reading),
+        reaches=_reaches(keepers, reading) if context.reach else None,
     )
+
+
+def _keepers(target: NodeConfig, cluster: Cluster) -> dict[NodeId, tuple[str, int]]:
+    """Return where the other controllers, or members of the ensemble, are to be reached."""
+    found = {}
+    for id_ in cluster.keepers:
+        node = cluster.nodes[id_]
+        port = node.controller_port if node.is_voter else node.zookeeper_port
+        if id_ != target.id and port is not None:
+            found[id_] = (node.host, port)
+    return found
+
+
+def _reaches(
+    keepers: dict[NodeId, tuple[str, int]], reading: Reading
+) -> tuple[ReachFact, ...] | None:
+    if reading.doors is None:
+        return None
+    return tuple(ReachFact(id_, open_) for id_, open_ in zip(keepers, reading.doors, strict=True))
 
 
 def _disks(target: NodeConfig, paths: dict[str, str], reading: Reading) -> tuple[DiskFact, ...]:
