@@ -106,6 +106,8 @@ class ClusterView:
 
 def fresh_bound_s(kind: Kind, track: Track | None, policy: Policy) -> float:
     """Return how old a fact of this kind may be: twice the interval it is looked at, capped."""
+    if kind is Kind.CANARY:
+        return policy.fresh_cap_s  # it goes in a rhythm of its own
     interval = policy.interval_s
     if kind in OURS_PROBED and track is not None and not track.good:
         # A silent node is probed less often: our probes fill the backlog of a frozen process.

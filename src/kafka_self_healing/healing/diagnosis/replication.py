@@ -174,7 +174,8 @@ def counted_not_serving(
         return None
     if node.process is not Process.RUNNING or not node.answers or node.counted is not True:
         return None
-    if _canary_lost_elsewhere(node, view):
+    stale = view.now.mono_s - track.result.ended > policy.fresh_cap_s
+    if stale or _canary_lost_elsewhere(node, view):
         return None
     # Whoever is out of other leaders' ISRs too is behind by its own fault.
     fled = sorted(

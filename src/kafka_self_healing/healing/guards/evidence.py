@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kafka_self_healing.healing.assessment import MACHINE_PROBED, OURS_PROBED, fresh_bound_s
 from kafka_self_healing.healing.diagnosis.storage import identified, identity_file
+from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.view import EXTRA_LISTENERS
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import (
+    CLUSTER_KINDS,
     CertificateFact,
     CheckResult,
     Family,
@@ -63,8 +65,10 @@ def view_is_fresh(q: Question) -> Verdict:
 def _kinds_used(q: Question) -> list[Kind]:
     if q.request.act_class is ActClass.START:
         return [Kind.SERVICE]
-    used = (Kind.SERVICE, Kind.PROTOCOL, Kind.JVM)
-    return [kind for kind in used if kind is not Kind.JVM or kind in q.node.config.kinds]
+    used = [Kind.SERVICE, Kind.PROTOCOL]
+    used += [Kind.JVM] if Kind.JVM in q.node.config.kinds else []
+    needs = TABLE[q.request.condition].needs - CLUSTER_KINDS
+    return [*used, *sorted(needs - set(used))]
 
 
 def _families_used(q: Question) -> dict[Family, list[CheckResult]]:
@@ -89,7 +93,7 @@ def _fresh(q: Question, kind: Kind) -> bool:
     track = q.view.view.track(q.request.node, kind)
     if track is None or q.now - track.result.ended > fresh_bound_s(kind, track, q.policy):
         return False
-    return kind is not Kind.SERVICE or track.result.outcome is Outcome.ANSWERED
+    return kind not in MACHINE_PROBED or track.result.outcome is Outcome.ANSWERED
 
 
 def _stale_peers(q: Question) -> list[str]:
