@@ -6,15 +6,18 @@ from typing import Any
 
 from kafka_self_healing.healing.assessment import Standing
 from kafka_self_healing.healing.diagnosis.starting import recovery_words
+from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.diagnosis.words import look_words
+from kafka_self_healing.healing.digest import lasting
 from kafka_self_healing.healing.guards import asked, judge
 from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.healer import Step
+from kafka_self_healing.healing.numbers import numbers
 from kafka_self_healing.healing.planning import draft
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.codec import to_plain
-from kafka_self_healing.model.incident import HEALABLE, Diagnosis, Incident
+from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident, reply
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import RequestState
 from kafka_self_healing.model.ways import ways_to
@@ -69,13 +72,85 @@ def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:
     answer["story"] = list(incident.story) if incident else []
     answer["act"] = None
     answer["reasons"] = []
+    answer["guards"] = []
     if diagnosis is not None and diagnosis.condition in HEALABLE and incident is not None:
         question = _question(step, policy, standing, (diagnosis, incident), now)
         reasons = judge(question, asked(question.request.act_class))
         answer["act"] = question.request.action
         answer["reasons"] = [to_plain(reason) for reason in reasons]
+        answer["guards"] = _guards(question)
+    answer["condition"] = _condition(diagnosis.condition) if diagnosis else None
     answer["sentence"] = _sentence(step, standing, diagnosis, answer)
+    answer["paragraph"] = " ".join(
+        [f"{answer['sentence']}.", *_more(step, policy, now, (diagnosis, incident), answer)]
+    )
     return answer
+
+
+def _condition(condition: Condition) -> Answer:
+    """Return what people need to know of a condition, from its row."""
+    row = TABLE[condition]
+    return {
+        "name": condition.value,
+        "answer": reply(condition).value,
+        "seen": row.seen,
+        "needs": sorted(kind.value for kind in row.needs),
+        "contradicted_by": row.contradicted_by,
+        "holds": row.holds,
+        "done": row.done,
+        "you": row.you,
+    }
+
+
+def _guards(question: Question) -> list[Answer]:
+    """Return every guard of the act's class: what it says, with numbers, and what lifts it."""
+    table = []
+    for row in asked(question.request.act_class):
+        said = next(iter(judge(question, (row,))), None)
+        text = said.text if said is not None else numbers(question, row.name)
+        refuses = said is not None and said.blocking
+        left = said.until - question.now if said is not None and said.until else None
+        table.append(
+            {
+                "guard": row.name,
+                "says": "refuses" if refuses else "reports" if said else "permits",
+                "text": text,
+                "lifted_by": said.lifted_by if said is not None and refuses else "",
+                "again_s": round(max(0.0, left), 1) if refuses and left is not None else None,
+            }
+        )
+    return table
+
+
+def _more(
+    step: Step,
+    policy: Policy,
+    now: Instant,
+    known: tuple[Diagnosis | None, Incident | None],
+    answer: Answer,
+) -> list[str]:
+    """Return the rest of the paragraph: since when, which guards, when it is looked at again."""
+    diagnosis, incident = known
+    more = []
+    if incident is not None:
+        since = f"It is {incident.id}, open for {lasting(now.since(incident.opened))}"
+        before = " and was so before the healer looked" if incident.onset_before_us else ""
+        more.append(f"{since}{before}, with {len(incident.acts)} acts.")
+        whole = step.memory.incidents.get(incident.part_of)
+        if whole is not None:
+            more.append(f"It is part of {whole.id} ({whole.condition}).")
+        if incident.acknowledged_by:
+            more.append(f"{incident.acknowledged_by} has taken it over.")
+        elif incident.escalation:
+            more.append(f"A person was called: {incident.escalation}.")
+    if answer["guards"]:
+        permits = sum(guard["says"] != "refuses" for guard in answer["guards"])
+        more.append(f"{permits} of {len(answer['guards'])} guards permit {answer['act']}.")
+    if diagnosis is not None:
+        waits = [guard["again_s"] for guard in answer["guards"] if guard["again_s"]]
+        next_s = policy.suspect_interval_s if not waits else min(*waits, policy.interval_s)
+        more.append(f"It is looked at again within {max(next_s, 1.0):.0f} s.")
+    return more
 
 
 def _question(
@@ -107,7 +182,7 @@ def _sentence(step: Step, node: Standing, diagnosis: Diagnosis | None, answer: A
         return f"{diagnosis.condition}: no act answers this; a person has to look, or wait"
     blocking = [reason for reason in answer["reasons"] if not reason["allowed"]]
     if not blocking:
-        return f"{answer['act']} is about to be done"
+        return f"{answer['act']} is about to be done: no guard refuses"
     why = "; ".join(f"{r['text']} (lifted by: {r['lifted_by']})" for r in blocking)
     return f"{answer['act']} is not done: {why}"
 
@@ -150,6 +225,7 @@ def _incident(incident: Incident, now: Instant) -> Answer:
         "age_s": round(now.since(incident.opened), 1),
         "acts": list(incident.acts),
         "needs": incident.escalation,
+        "part_of": incident.part_of,
         "acknowledged_by": incident.acknowledged_by,
         "evidence": list(incident.evidence),
         "last": incident.story[-1] if incident.story else "",

@@ -167,6 +167,13 @@ class Journal:
             return connection.execute(query).all()
 
 
+def clusters(store: Store) -> list[str]:
+    """Return the names of the clusters that a store has entries of."""
+    names = sa.select(schema.journal.c.cluster).distinct().order_by(schema.journal.c.cluster)
+    with store.read() as connection:
+        return list(connection.execute(names).scalars())
+
+
 def encode(value: Event | Notification) -> str:
     """Return the JSON text that is stored: strict JSON, ASCII, the fields in their order."""
     return json.dumps(to_plain(value), separators=(",", ":"), allow_nan=False)
