@@ -162,7 +162,7 @@ def test_a_stop_seen_under_way_is_a_stop_request() -> None:
     """A unit seen deactivating was asked to stop, even if its journal does not say so later."""
     scene = Scene()
     scene.run(5)
-    scene.edit("2", active="deactivating", sub="stop-sigterm")
+    scene.edit("2", active="deactivating", sub="stop-sigterm", stop_requested=None)
     scene.run(2)
     scene.crash("2", active="inactive", result="success", signal=None, exit_status=143)
     scene.run(300)
@@ -172,6 +172,17 @@ def test_a_stop_seen_under_way_is_a_stop_request() -> None:
     scene.run(60)
     scene.crash("2")
     scene.until(lambda: scene.acts)
+
+
+def test_a_crash_on_its_way_down_is_no_stop_request() -> None:
+    """A crashed unit is deactivating for a moment too; its manager says that nobody asked."""
+    scene = Scene()
+    scene.run(5)
+    scene.edit("2", active="deactivating", sub="stop-sigterm", stop_requested=False)
+    scene.run(1)
+    scene.crash("2")
+    scene.until(lambda: scene.acts, 30)
+    assert scene.acted() == [("service:start", "2")]
 
 
 def test_a_masked_unit_is_hands_off() -> None:
@@ -278,7 +289,8 @@ def test_log_recovery_with_progress_is_left_alone_and_a_stall_is_paged() -> None
     assert "to go" in str(scene.found("2"))
     scene.run(601)
     assert [n.kind for n in scene.notices] == [NoticeKind.ESCALATION]
-    assert "no progress" in scene.notices[0].summary
+    assert "RECOVERY_STALLED" in scene.notices[0].summary
+    assert "no progress for 600 s" in str(scene.notices[0].story)
     assert scene.acted() == []
 
 

@@ -11,8 +11,9 @@ from kafka_self_healing.healing.diagnosis.process import end_reason
 from kafka_self_healing.model.evidence import ServiceFact
 from kafka_self_healing.model.incident import Condition
 
-GONE, STOPPED, TERM = (
+GONE, STOPPED, TERM, KERNEL, LIMIT = (
     Condition.PROCESS_GONE, Condition.STOPPED_BY_OPERATOR, Condition.TERMINATED,
+    Condition.KILLED_BY_KERNEL, Condition.START_LIMIT_HIT,
 )  # fmt: skip
 EXIT = replace(KILLED, result="exit-code", signal=None, exit_status=1, code="exited")
 
@@ -36,9 +37,15 @@ EXIT = replace(KILLED, result="exit-code", signal=None, exit_status=1, code="exi
         (replace(EXIT, exit_status=130), GONE),
         (replace(KILLED, signal="SIGTERM"), TERM),
         # by the kernel
-        (replace(KILLED, result="oom-kill", oom_killed=True), GONE),
-        (replace(EXIT, exit_status=137, oom_killed=True), GONE),
-        (replace(EXIT, exit_status=0, oom_killed=True), GONE),
+        (replace(KILLED, result="oom-kill"), KERNEL),
+        (replace(EXIT, exit_status=137, oom_killed=True), KERNEL),
+        (replace(EXIT, exit_status=137), GONE),
+        (replace(EXIT, exit_status=0, oom_killed=True), KERNEL),
+        # its manager has tried again, and gave up
+        (replace(EXIT, restarts=4), LIMIT),
+        (replace(KILLED, result="start-limit-hit"), LIMIT),
+        (replace(EXIT, restarts=4, exit_status=143), TERM),
+        (replace(EXIT, restarts=4, stop_requested=True), STOPPED),
     ],
 )
 def test_the_reason_of_an_end(service: ServiceFact, expected: Condition) -> None:

@@ -168,8 +168,8 @@ def test_a_full_disk_is_not_started_on(shape: Shape) -> None:
         shape.machine(at + 0.1, "3", EXITED, usable=0)
     said = shape.run()
     assert _acts(said) == []
-    assert "disk_full" in _refusals(said)
-    assert any("is full" in row["page"]["text"] for row in said if "page" in row)
+    assert ("DISK_FULL", "confirmed") in _states(said)
+    assert any("DISK_FULL" in row["page"]["text"] for row in said if "page" in row)
 
 
 @pytest.mark.parametrize("leader", ["1", None])

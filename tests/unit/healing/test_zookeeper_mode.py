@@ -140,11 +140,12 @@ def test_what_is_listed_for_three_sessions_is_somebody_else() -> None:
 
     broken.lens = lens
     broken.crash("2")
-    took = broken.until(lambda: "duplicate_id" in broken.reasons("2"))
+    took = broken.until(lambda: broken.incident("2").escalation, 100)
     assert 3 * SESSION_S <= took <= 3 * SESSION_S + 5
-    broken.run(5)
+    broken.run(60)
     assert broken.acted() == []
-    assert "another process bear its id" in broken.incident("2").escalation
+    assert broken.incident("2").condition is Condition.DUPLICATE_ID
+    assert "another process bear its id" in str(broken.incident("2").evidence)
 
 
 def test_a_witness_that_lists_not_even_itself_says_nothing() -> None:
@@ -385,7 +386,8 @@ def test_a_member_without_its_myid_is_not_started() -> None:
     broken.crash("203")
     broken.run(30)
     assert broken.acted() == []
-    assert "has no myid" in waits(broken, "203", "storage_missing").reasons[0].text
+    assert broken.incident("203").condition is Condition.STORAGE_MISSING
+    assert "has no myid" in str(broken.incident("203").evidence)
 
 
 @pytest.mark.parametrize(("same_device", "acts"), [(True, 1), (False, 0), (None, 0)])

@@ -115,7 +115,7 @@ def end_reason(
 def _unasked_end(service: ServiceFact) -> tuple[Condition, str]:
     """Nobody asked for it: how did it end?"""
     if service.oom_killed is True or service.result == OOM_KILL:
-        return Condition.KILLED_BY_KERNEL, "the kernel killed it: there was no memory left"
+        return Condition.KILLED_BY_KERNEL, "the kernel killed it: it was out of memory"
     clean = service.exit_status in CLEAN_EXITS or service.signal in TERM_SIGNALS
     clean = clean or (
         service.exit_status is not None and str(service.exit_status) in (service.success_exit or ())
