@@ -158,7 +158,10 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         digests,
         freshest(view, digests),
         frozenset(id_ for id_, node in own.items() if node.answers is True),
-        sum(node.answers is True and node.config.is_broker for node in own.values()),
+        sum(
+            node.answers is True and node.config.is_broker and id_ not in view.outcasts
+            for id_, node in own.items()
+        ),
         view.cluster.fetch_timeout_s,
         ensemble,
     )

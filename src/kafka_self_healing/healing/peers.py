@@ -40,6 +40,7 @@ class Peers:
             self.fact is other.fact
             and self.best is other.best
             and self.answering == other.answering
+            and self.living == other.living
             and (self.ensemble is other.ensemble or self.ensemble == other.ensemble)
             and len(self.digests) == len(other.digests)
             and all(
@@ -59,7 +60,10 @@ def reign_s(view: View, fact: QuorumFact | None, now: Instant) -> float:
 def witnesses(
     view: View, nodes: Mapping[NodeId, Standing], horizon: float
 ) -> tuple[tuple[CheckResult, ...], tuple[tuple[NodeId, Digest], ...]]:
-    """Return the fresh metadata looks of living nodes, and what each of them reads."""
+    """Return the fresh metadata looks of living nodes, and what each of them reads.
+
+    What one sees that the others do not count in may be a memory: it is no witness.
+    """
     looks: list[CheckResult] = []
     digests: list[tuple[NodeId, Digest]] = []
     for who, witness in view.witnesses.items():
@@ -67,6 +71,8 @@ def witnesses(
         if look.outcome is not Outcome.ANSWERED or look.ended < horizon:
             continue
         if standing is None or standing.answers is not True or not witness.digest.readable:
+            continue
+        if who in view.outcasts:
             continue
         looks.append(look)
         digests.append((who, witness.digest))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.assessment import (
+    ClusterView,
+    Process,
+    Quorum,
+    Standing,
+    fresh_bound_s,
+)
 from kafka_self_healing.healing.diagnosis.rule import Row
 from kafka_self_healing.healing.diagnosis.words import all_looks
 from kafka_self_healing.healing.memory import Memory
@@ -236,8 +242,11 @@ def serving_not_counted(
     state = node.jvm.broker_state if node.jvm is not None else None
     lag = node.jvm.applied_lag_ms if node.jvm is not None else None
     own = view.view.witnesses.get(node.id)
-    fresh = own is not None and any(look is own.track.result for look in view.witness_looks)
-    listed = node.id in own.digest.counted if own is not None and fresh else None
+    listed = None
+    if own is not None and own.track.good and own.digest.readable:
+        bound = fresh_bound_s(Kind.PEERS, own.track, policy)
+        if view.now.mono_s - own.track.result.ended <= bound:
+            listed = node.id in own.digest.counted
     missing = []
     if state != RUNNING_STATE:
         missing.append(f"BrokerState 3 (it is {'not readable' if state is None else state})")
