@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.integration.clusters.eyes import Seen, open_eyes
+from tests.integration.clusters.eyes import LATE, Seen, open_eyes
 from tests.integration.clusters.inventory import NAME, with_node, zookeeper_inventory
 from tests.integration.clusters.kraft import BROKERS
 from tests.integration.clusters.zookeeper import MEMBERS, ZooKeeperCluster
@@ -51,7 +51,7 @@ async def in_health(seen: Seen) -> str:
     """Wait until all kinds were answered and a member led; return it."""
     await seen.until_answered((*OWN, Kind.PEERS, Kind.JVM), BROKERS)
     await seen.until_answered((*OWN, Kind.QUORUM), MEMBERS)
-    await seen.until(lambda: leader(seen) is not None)
+    await seen.until(lambda: leader(seen) is not None, "a leader")
     led = leader(seen)
     assert led is not None
     return led
@@ -60,15 +60,27 @@ async def in_health(seen: Seen) -> str:
 async def test_all_kinds_are_answered_in_health(whole: ZooKeeperCluster) -> None:
     """Brokers list each other and name the controller, sessions are connected, members serve."""
     async with open_eyes(zookeeper_inventory(whole)) as seen:
-        led = await in_health(seen)
+        await in_health(seen)
+        await seen.until_holds(lambda: assert_brokers_well(seen))
+        await seen.until_holds(lambda: assert_members_well(seen))
+
+
+def assert_brokers_well(seen: Seen) -> None:
+    """The newest words about the brokers."""
     peers = seen.fact(Kind.PEERS, NAME)
     assert isinstance(peers, PeersFact)
     assert (set(peers.listed or ()), peers.controller in BROKERS) == (set(BROKERS), True)
-    assert next(one.min_isr for one in peers.topics or () if one.name == "orders") == 2
+    assert {one.name: one.min_isr for one in peers.topics or ()}.get("orders") == 2
     for broker in BROKERS:
         jvm = seen.fact(Kind.JVM, broker)
         assert isinstance(jvm, JvmFact)
         assert (jvm.broker_state, jvm.session) == (3, "CONNECTED")
+
+
+def assert_members_well(seen: Seen) -> None:
+    """The newest words of the members: one leads, the others follow."""
+    led = leader(seen)
+    assert led is not None
     for node in MEMBERS:
         fact = member(seen, node)
         assert fact is not None
@@ -83,13 +95,17 @@ async def test_words_that_are_not_whitelisted_are_named(whole: ZooKeeperCluster)
     """A member as it comes out of the box is well, and says which words it refuses."""
     async with open_eyes(zookeeper_inventory(whole)) as seen:
         await in_health(seen)
-    open_fact, shut_fact = member(seen, "zk1"), member(seen, "zk3")
-    assert open_fact is not None
-    assert shut_fact is not None
-    assert open_fact.ruok is True
-    assert "ruok" not in (open_fact.refused or ())
-    assert "ruok" in (shut_fact.refused or ())
-    assert shut_fact.serving is True
+
+        def told() -> None:
+            open_fact, shut_fact = member(seen, "zk1"), member(seen, "zk3")
+            assert open_fact is not None
+            assert shut_fact is not None
+            assert open_fact.ruok is True
+            assert "ruok" not in (open_fact.refused or ())
+            assert "ruok" in (shut_fact.refused or ())
+            assert shut_fact.serving is True
+
+        await seen.until_holds(told)
 
 
 async def test_members_are_asked_through_tls(whole: ZooKeeperCluster) -> None:
@@ -125,11 +141,10 @@ async def test_wrong_tls_is_named(
     """Wrong TLS of a member is told as that, with what to do."""
     inventory = _with_tls(whole, node, port, files)
     async with open_eyes(inventory) as seen:
-        await seen.until(lambda: seen.last(Kind.PROTOCOL, node) is not None)
-        last = seen.last(Kind.PROTOCOL, node)
-    assert last is not None
-    assert last.outcome in outcomes, last
-    assert last.error
+        await seen.until(lambda: bool(seen.ended(Kind.PROTOCOL, node)), "a look at the member")
+    told = [one for one in seen.results if one.kind is Kind.PROTOCOL and one.subject == node]
+    assert seen.ended(Kind.PROTOCOL, node) <= outcomes, told
+    assert all(one.error for one in told)
 
 
 def _with_tls(whole: ZooKeeperCluster, node: str, port: str, files: str | None) -> Cluster:
@@ -147,10 +162,13 @@ async def test_a_hung_member_is_silent_and_the_brokers_are_well(whole: ZooKeeper
         led = await in_health(seen)
         victim = next(node for node in MEMBERS if node != led)
         whole.fault(victim, "STOP")
-        await seen.until(lambda: seen.outcome(Kind.PROTOCOL, victim) is Outcome.TIMED_OUT)
-    peers = seen.fact(Kind.PEERS, NAME)
-    assert isinstance(peers, PeersFact)
-    assert set(peers.listed or ()) == set(BROKERS)
+        held_at = len(seen.results)
+        await seen.until(
+            lambda: seen.outcome(Kind.PROTOCOL, victim) is Outcome.TIMED_OUT, "a silent member"
+        )
+        await seen.until_holds(lambda: assert_brokers_well(seen))
+    after = [one for one in seen.results[held_at:] if one.subject in BROKERS]
+    assert {one.outcome for one in after} - LATE == {Outcome.ANSWERED}
 
 
 async def test_a_lost_ensemble_is_told(whole: ZooKeeperCluster) -> None:
@@ -160,13 +178,13 @@ async def test_a_lost_ensemble_is_told(whole: ZooKeeperCluster) -> None:
         for victim in ("zk2", "zk3"):
             whole.fault(victim, "KILL")
 
-        def lost() -> bool:
+        def lost() -> None:
             survivor = member(seen, "zk1")
-            sessions = [seen.fact(Kind.JVM, broker) for broker in BROKERS]
-            is_serving = survivor is None or survivor.serving
-            return not is_serving and all(
-                isinstance(jvm, JvmFact) and jvm.session not in (None, "CONNECTED")
-                for jvm in sessions
-            )
+            assert survivor is not None
+            assert survivor.serving is False
+            for broker in BROKERS:
+                jvm = seen.fact(Kind.JVM, broker)
+                assert isinstance(jvm, JvmFact)
+                assert jvm.session not in (None, "CONNECTED")
 
-        await seen.until(lost)
+        await seen.until_holds(lost)

@@ -25,8 +25,12 @@ from kafka_self_healing.wire.zookeeper import (
 
 pytestmark = [pytest.mark.cluster, pytest.mark.heavy]
 
-TIMEOUT_S = 4.0
-MARGIN_S = 0.5
+TIMEOUT_S = 20.0
+"""No measure of ours: how long a machine may be busy with other things."""
+
+SILENT_S = 2.0
+WRONG_S = 8.0
+"""Half of it is waited for a first byte where the way is wrong."""
 UP_LIMIT_S = 60.0
 
 
@@ -122,12 +126,11 @@ async def test_every_wrong_setting_is_named(
     outcomes: set[str],
     words: str,
 ) -> None:
-    """A wrong setting of ours is told as what it is, and in time."""
+    """A wrong setting of ours is told as what it is."""
     paths = {name: getattr(zookeeper_cluster.pki, which) for name, which in files.items()}
     endpoint = at(zookeeper_cluster, member, port, **paths)
     with pytest.raises(ZooKeeperError) as told:
-        async with asyncio.timeout(TIMEOUT_S + MARGIN_S):
-            await srvr(endpoint, timeout_s=TIMEOUT_S)
+        await srvr(endpoint, timeout_s=WRONG_S)
     assert told.value.outcome in outcomes, told.value
     assert words in str(told.value)
 
@@ -155,7 +158,7 @@ async def test_a_hang_is_timed_out(stopped: ZooKeeperCluster) -> None:
         at(stopped, "zk2", "TLS", ca_file=pki.ca, cert_file=pki.healer),
     ]
     told = await asyncio.gather(
-        *(srvr(way, timeout_s=TIMEOUT_S) for way in ways), return_exceptions=True
+        *(srvr(way, timeout_s=SILENT_S) for way in ways), return_exceptions=True
     )
     assert [getattr(error, "outcome", error) for error in told] == ["timed_out", "timed_out"]
 
@@ -168,7 +171,7 @@ async def test_a_lost_ensemble_is_said_by_the_survivor(
     try:
         for member in ("zk2", "zk3"):
             zookeeper_cluster.fault(member, "KILL")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(UP_LIMIT_S):
             while (await srvr(survivor, timeout_s=TIMEOUT_S)).serving:
                 await asyncio.sleep(0.2)
         assert await ruok(survivor, timeout_s=TIMEOUT_S)
