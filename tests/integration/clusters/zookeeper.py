@@ -6,7 +6,8 @@ as it comes out of the box: no TLS, and no four-letter word but `srvr`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -51,18 +52,40 @@ class ZooKeeperCluster(RealCluster):
         """The members of the ensemble, in order."""
         return [server for server in self.servers.values() if Role.ENSEMBLE in server.roles]
 
+    def is_whole(self) -> bool:
+        """Return whether the brokers are whole, and every member serves."""
+        return all(_serves(member) for member in self.members) and super().is_whole()
 
-def zookeeper_cluster(directory: Path, program: Program) -> ZooKeeperCluster:
-    """Lay out ensemble and brokers in `directory`; nothing runs yet."""
+
+def _serves(member: Server) -> bool:
+    """Ask a member for its mode. Raises OSError."""
+    with socket.create_connection(member.address("CLIENT"), timeout=1.0) as connection:
+        connection.sendall(b"srvr")
+        with connection.makefile("rb") as answer:
+            return b"Mode: " in answer.read()
+
+
+def zookeeper_cluster(
+    directory: Path,
+    program: Program,
+    *,
+    brokers: Sequence[str] = BROKERS,
+    quorum_tls: bool = False,
+) -> ZooKeeperCluster:
+    """Lay out ensemble and brokers in `directory`; nothing runs yet.
+
+    `quorum_tls`: the members speak TLS with each other, too.
+    """
     directory = clean_folder(directory)
     pki = make_pki(directory / "pki")
     plans = {id_: Plan(frozenset({Role.ENSEMBLE}), _LISTENERS[id_]) for id_ in MEMBERS}
-    plans |= {id_: Plan(frozenset({Role.BROKER}), ["PLAINTEXT"]) for id_ in BROKERS}
+    plans |= {id_: Plan(frozenset({Role.BROKER}), ["PLAINTEXT"]) for id_ in brokers}
     servers = plan_servers(directory, plans)
     made = ZooKeeperCluster(directory, servers, pki)
     lines = {}
     for number, member in enumerate(made.members, 1):
-        write_settings(member.properties_file, _member(member, made.members, pki))
+        between = {"sslQuorum": "true", **_stores(pki, "ssl.quorum")} if quorum_tls else {}
+        write_settings(member.properties_file, _member(member, made.members, pki) | between)
         member.data_dir.mkdir()
         (member.data_dir / "myid").write_text(f"{number}\n", encoding="utf-8")
         flags = jmx_flags(member.host, member.ports[JMX], PLAIN_JMX)
@@ -100,15 +123,21 @@ def _member(member: Server, members: list[Server], pki: Pki) -> dict[str, str]:
             "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
             "secureClientPort": str(ports["TLS"]),
             "secureClientPortAddress": member.host,
-            "ssl.keyStore.location": str(pki.keystore),
-            "ssl.keyStore.type": "PKCS12",
-            "ssl.keyStore.password": KEY_PASSWORD,
-            "ssl.trustStore.location": str(pki.ca),
-            "ssl.trustStore.type": "PEM",
-            "ssl.hostnameVerification": "false",
+            **_stores(pki, "ssl"),
             "ssl.clientAuth": "none" if "ADMIN" in ports else "need",
         }
     return properties
+
+
+def _stores(pki: Pki, prefix: str) -> dict[str, str]:
+    return {
+        f"{prefix}.keyStore.location": str(pki.keystore),
+        f"{prefix}.keyStore.type": "PKCS12",
+        f"{prefix}.keyStore.password": KEY_PASSWORD,
+        f"{prefix}.trustStore.location": str(pki.ca),
+        f"{prefix}.trustStore.type": "PEM",
+        f"{prefix}.hostnameVerification": "false",
+    }
 
 
 def _broker(broker: Server, members: list[Server]) -> dict[str, str]:
