@@ -77,8 +77,10 @@ async def test_a_broker_with_a_bad_certificate_does_not_start(
     assert words in log_of(cluster)
     async with open_eyes(secured_inventory(cluster)) as seen:
         await seen.until_answered((Kind.SERVICE,), [ILL])
-        await seen.until(lambda: seen.outcome(Kind.PROTOCOL, ILL) is Outcome.REFUSED)
-        await seen.until(lambda: seen.outcome(Kind.JVM, ILL) is Outcome.REFUSED)
+        for kind in (Kind.PROTOCOL, Kind.JVM):
+            await seen.until(lambda kind=kind: bool(seen.ended(kind, ILL)), f"{kind} refused")  # type: ignore[misc]
+    assert seen.ended(Kind.PROTOCOL, ILL) == {Outcome.REFUSED}
+    assert seen.ended(Kind.JVM, ILL) == {Outcome.REFUSED}
     assert (service(seen).active, service(seen).exit_status) == ("failed", 1)
 
 
@@ -91,6 +93,23 @@ async def test_a_readable_password_file_keeps_the_jvm_from_starting(
     status = await asyncio.to_thread(wait_ended, cluster)
     assert status["exit_status"] == 1
     assert "Password file read access must be restricted" in log_of(cluster)
+
+
+async def test_jmx_with_an_expired_certificate_is_told_by_its_tls(
+    make_secured: MakeSecured,
+) -> None:
+    """What JMX serves has expired: no figures, a fact about its TLS, and the process looks well."""
+    cluster = make_secured(Wrongs(jmx_keystore="expired_keystore"))
+    cluster.start(ILL)
+    async with open_eyes(secured_inventory(cluster)) as seen:
+        # Before it listens, a connection is refused.
+        await seen.until(lambda: Outcome.TLS in seen.ended(Kind.JVM, ILL), "JMX's own TLS")
+        await seen.until_answered((Kind.SERVICE,), [ILL])
+    told = [one for one in seen.results if one.kind is Kind.JVM and one.subject == ILL]
+    assert seen.ended(Kind.JVM, ILL) <= {Outcome.REFUSED, Outcome.TLS}
+    assert all("expired" in one.error for one in told if one.outcome is Outcome.TLS)
+    assert seen.fact(Kind.JVM, ILL) is None
+    assert service(seen).active == "active"
 
 
 async def test_a_wrong_inter_broker_password_is_seen_by_the_peers_alone(
@@ -110,19 +129,17 @@ async def test_a_wrong_inter_broker_password_is_seen_by_the_peers_alone(
 
     async with open_eyes(secured_inventory(cluster)) as seen:
 
-        def missing() -> bool:
-            peers = seen.fact(Kind.PEERS, NAME)
-            topics = (peers.topics or ()) if isinstance(peers, PeersFact) else ()
-            isrs = [one.isr for topic in topics for one in topic.partitions or () if one.isr]
-            return bool(isrs) and any(ILL not in isr for isr in isrs)
+        def missing() -> None:
+            peers, jvm = seen.fact(Kind.PEERS, NAME), seen.fact(Kind.JVM, ILL)
+            assert isinstance(peers, PeersFact)
+            assert set(peers.listed or ()) == {*WELL, ILL}
+            isrs = [one.isr for topic in peers.topics or () for one in topic.partitions or ()]
+            assert any(isr and ILL not in isr for isr in isrs)
+            assert isinstance(jvm, JvmFact)
+            assert (jvm.broker_state, service(seen).active) == (3, "active")
 
-        await seen.until(missing, limit_s=EXIT_LIMIT_S)
+        await seen.until_holds(missing)
         await seen.until_answered((Kind.PROTOCOL, Kind.JVM, Kind.SERVICE), [ILL])
-        peers, jvm = seen.fact(Kind.PEERS, NAME), seen.fact(Kind.JVM, ILL)
-    assert isinstance(peers, PeersFact)
-    assert isinstance(jvm, JvmFact)
-    assert set(peers.listed or ()) == {*WELL, ILL}
-    assert (jvm.broker_state, service(seen).active) == (3, "active")
     assert not [one for one in seen.results if one.outcome in MISCONFIGURED]
     assert "SaslAuthenticationException" in log_of(cluster)
 
@@ -135,16 +152,15 @@ async def test_a_controller_listener_with_a_bad_certificate_looks_like_a_slow_st
     await asyncio.to_thread(start, cluster)
     async with open_eyes(secured_inventory(cluster)) as seen:
 
-        def starting() -> bool:
+        def starting() -> None:
             jvm = seen.fact(Kind.JVM, ILL)
-            known = isinstance(jvm, JvmFact) and jvm.broker_state in (0, 1)
-            return known and seen.outcome(Kind.QUORUM, ILL) is Outcome.TLS
+            assert isinstance(jvm, JvmFact)
+            assert jvm.broker_state in (0, 1)
+            assert jvm.remaining_logs is None
+            assert seen.outcome(Kind.QUORUM, ILL) is Outcome.TLS
+            assert service(seen).active == "active"
 
-        await seen.until(starting, limit_s=EXIT_LIMIT_S)
-        told = seen.last(Kind.QUORUM, ILL)
-        jvm = seen.fact(Kind.JVM, ILL)
-    assert told is not None
-    assert "expired" in told.error
-    assert isinstance(jvm, JvmFact)
-    assert jvm.remaining_logs is None
-    assert service(seen).active == "active"
+        await seen.until_holds(starting)
+    told = [one for one in seen.results if one.kind is Kind.QUORUM and one.observer == ILL]
+    assert seen.ended(Kind.QUORUM, ILL) <= {Outcome.REFUSED, Outcome.TLS}  # before it listens
+    assert all("expired" in one.error for one in told if one.outcome is Outcome.TLS)

@@ -123,6 +123,11 @@ class Pki:
         return self.folder / "broker.p12"
 
     @property
+    def expired_keystore(self) -> Path:
+        """One that ended yesterday as PKCS12."""
+        return self.folder / "expired.p12"
+
+    @property
     def healer(self) -> Path:
         """A good client certificate, CN=healer."""
         return self.folder / "healer.pem"
@@ -182,6 +187,7 @@ def make_pki(folder: Path) -> Pki:
         pki.foreign_ca: _pem(foreign.certificate),
         pki.broker: broker.pem(),
         pki.keystore: broker.pkcs12(KEY_PASSWORD),
+        pki.expired_keystore: ours.issue("broker", days=(-30, -1)).pkcs12(KEY_PASSWORD),
         pki.healer: healer.pem(),
         pki.stranger: ours.issue("stranger").pem(),
         pki.locked_key: healer.key_pem(KEY_PASSWORD),

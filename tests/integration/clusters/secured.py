@@ -59,13 +59,14 @@ _OAUTH: Final = f"{_SASL}.oauthbearer"
 class Wrongs:
     """What is wrong on node 3. The keystores are names of files of `Pki`; "": the right ones.
 
-    `password_mode`: of the JMX password file.
+    `password_mode`: of the JMX password file. `jmx_keystore`: what JMX serves.
     """
 
     properties: Mapping[str, str] = field(default_factory=dict)
     keystore: str = ""
     controller_keystore: str = ""
     password_mode: int = 0o600
+    jmx_keystore: str = "keystore"
 
     def changes(self, pki: Pki) -> dict[str, str]:
         """Return the properties that differ."""
@@ -153,7 +154,7 @@ def secured_cluster(
         wrong = wrongs if wrongs is not None and id_ == "3" else Wrongs()
         properties = kraft_properties(server, servers, PROTOCOLS) | _guarded(pki, keys)
         write_settings(server.properties_file, properties | wrong.changes(pki))
-        agent = _jmx_agent(server.folder, pki, wrong.password_mode)
+        agent = _jmx_agent(server.folder, pki, wrong)
         lines[id_] = kafka_line(program, server, agent=agent, flags=oauth)
     scram = [
         word
@@ -208,14 +209,15 @@ def _guarded(pki: Pki, keys: Path) -> dict[str, str]:
     return properties
 
 
-def _jmx_agent(folder: Path, pki: Pki, password_mode: int) -> dict[str, str]:
+def _jmx_agent(folder: Path, pki: Pki, wrongs: Wrongs) -> dict[str, str]:
     users, rights, tls = (folder / name for name in ("jmx.users", "jmx.access", "jmx.tls"))
     users.touch(mode=0o600)
     users.write_text(" ".join(MONITOR) + "\n", encoding="utf-8")
-    users.chmod(password_mode)
+    users.chmod(wrongs.password_mode)
     rights.write_text(f"{MONITOR[0]} readonly\n", encoding="utf-8")
     tls.touch(mode=0o600)
-    store = {"keyStore": pki.keystore, "keyStorePassword": KEY_PASSWORD, "keyStoreType": "PKCS12"}
+    served = getattr(pki, wrongs.jmx_keystore)
+    store = {"keyStore": served, "keyStorePassword": KEY_PASSWORD, "keyStoreType": "PKCS12"}
     lines = "".join(f"javax.net.ssl.{key}={value}\n" for key, value in store.items())
     tls.write_text(lines, encoding="utf-8")
     return {
