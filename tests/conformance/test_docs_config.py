@@ -19,6 +19,7 @@ from kafka_self_healing.config.schema import (
     BUDGETS,
     BudgetConfig,
     ConfigFile,
+    Ladders,
     PolicyKnobs,
     RungConfig,
 )
@@ -35,7 +36,7 @@ ROWS = {
 }
 
 
-ONCE = {TlsSection: "tls", SaslSection: "sasl"}
+ONCE = {TlsSection: "tls", SaslSection: "sasl", Ladders: "ladders"}
 """Sections that stand at several places and are documented once, under a name of their own."""
 
 ABOVE = {f"cluster.nodes[].{name}" for name in ("security", "access", "service", "log")}

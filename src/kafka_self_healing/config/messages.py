@@ -15,7 +15,7 @@ from kafka_self_healing.config.schema_access import SERVICES
 from kafka_self_healing.errors import Problem
 from kafka_self_healing.model.incident import Condition
 
-_MANY_KEYS = 12
+_MANY_KEYS = 13
 
 
 def explain(error: ValidationError, document: Document) -> list[Problem]:
@@ -79,7 +79,7 @@ def _unknown_key(place: Place, section: type[BaseModel] | None) -> str:
     known = list(_fields(section)) if section else []
     if section is PolicyKnobs and ELSEWHERE.get(key):
         return f"is no knob of the policy; say it as `{ELSEWHERE[key]}`"
-    if place[0] == "ladders" and key in Condition.__members__:
+    if place[0] in {"ladders", "role_ladders"} and key in Condition.__members__:
         return f"is never answered with an act; remove it (known: {', '.join(known)})"
     meant = nearest(key, known)
     if meant:

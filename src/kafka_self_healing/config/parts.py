@@ -27,7 +27,7 @@ from kafka_self_healing.config.schema_probes import (
 from kafka_self_healing.config.section import Section
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import HEALABLE, Condition
-from kafka_self_healing.model.node import ClusterMode
+from kafka_self_healing.model.node import ClusterMode, Duty
 
 _M = TypeVar("_M", bound=Section)
 _RUNGS: TypeAdapter[tuple[RungConfig, ...]] = TypeAdapter(tuple[RungConfig, ...])
@@ -63,8 +63,16 @@ class Parts:
     commands: tuple[tuple[Place, CommandProbeSection], ...]
     canary: CanarySection | None
     ladders: Mapping[Condition, tuple[RungConfig, ...]]
+    role_ladders: Mapping[Duty, Mapping[Condition, tuple[RungConfig, ...]]]
     budgets: Mapping[str, BudgetConfig]
     email: EmailConfig | None
+
+    @property
+    def all_ladders(self) -> Iterator[tuple[Place, Mapping[Condition, tuple[RungConfig, ...]]]]:
+        """The ladders of every section that has some, each with its place."""
+        yield ("ladders",), self.ladders
+        for duty, ladders in self.role_ladders.items():
+            yield ("role_ladders", duty.value), ladders
 
     @property
     def probes(self) -> tuple[tuple[Place, ProbeSection], ...]:
@@ -98,7 +106,8 @@ def parts_of(document: Document) -> Parts:
         http=_list(HttpSection, document, ("checks", "http")),
         commands=_list(CommandProbeSection, document, ("checks", "commands")),
         canary=_read(CanarySection, document, ("checks", "canary")),
-        ladders=_ladders(document),
+        ladders=_ladders(document, ("ladders",)),
+        role_ladders={duty: _ladders(document, ("role_ladders", duty.value)) for duty in Duty},
         budgets={name: budget for name, budget in budgets.items() if budget is not None},
         email=_read(EmailConfig, document, ("notifications", "email")),
     )
@@ -158,10 +167,10 @@ def _kinds(document: Document) -> tuple[tuple[int, Kind], ...]:
     )
 
 
-def _ladders(document: Document) -> dict[Condition, tuple[RungConfig, ...]]:
+def _ladders(document: Document, place: Place) -> dict[Condition, tuple[RungConfig, ...]]:
     ladders = {}
     for condition in HEALABLE:
-        value = document.at(("ladders", condition.value))
+        value = document.at((*place, condition.value))
         if value is None:
             continue
         try:

@@ -43,7 +43,7 @@ from kafka_self_healing.config.schema_probes import (
 from kafka_self_healing.config.section import FILLED, Section
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import HEALABLE
-from kafka_self_healing.model.node import Cluster, ClusterMode
+from kafka_self_healing.model.node import Cluster, ClusterMode, Duty
 from kafka_self_healing.model.policy import HungStop, Mode, Policy, Rung
 from kafka_self_healing.model.recovery import RetryPolicy
 from kafka_self_healing.secret import Secret
@@ -127,6 +127,7 @@ ELSEWHERE = {
     "restart_budget": "budgets.cluster_restart",
     "fleet_budget": "budgets.fleet",
     "ladders": "ladders",
+    "role_ladders": "role_ladders",
     "signs": "",
 }
 """The fields of `Policy` that are no scalar knobs, and where the file says them ("": nowhere)."""
@@ -167,6 +168,7 @@ class RungConfig(Section):
     attempts: Count = _RETRY.attempts
     base_s: Seconds = _RETRY.base_s
     cap_s: Seconds = _RETRY.cap_s
+    jitter: Fraction = _RETRY.jitter
     limit_s: Seconds = _RUNG.limit_s
 
 
@@ -185,6 +187,9 @@ if TYPE_CHECKING:
     class Ladders(Section):
         """The `ladders` section: rungs for each condition that an act can heal."""
 
+    class RoleLadders(Section):
+        """The `role_ladders` section: ladders of nodes of one sort, in place of `ladders`."""
+
     class Budgets(Section):
         """The `budgets` section."""
 
@@ -196,6 +201,11 @@ else:
         "Ladders",
         __base__=Section,
         **{condition.value: (_LADDER, None) for condition in sorted(HEALABLE)},
+    )
+    RoleLadders = create_model(
+        "RoleLadders",
+        __base__=Section,
+        **{duty.value: (Annotated[Ladders, Optional], Ladders()) for duty in Duty},
     )
     Budgets = create_model(
         "Budgets",
@@ -258,6 +268,7 @@ class ConfigFile(Section):
     checks: Annotated[ChecksConfig, Optional] = ChecksConfig()
     policy: Annotated[PolicyKnobs, Optional] = PolicyKnobs()
     ladders: Annotated[Ladders, Optional] = Ladders()
+    role_ladders: Annotated[RoleLadders, Optional] = RoleLadders()
     budgets: Annotated[Budgets, Optional] = Budgets()
     replicas: Annotated[ReplicasConfig, Optional] = ReplicasConfig()
     notifications: Annotated[NotificationConfig, Optional] = NotificationConfig()

@@ -34,11 +34,15 @@ from kafka_self_healing.model.incident import (
 )
 from kafka_self_healing.model.notification import Notice, NoticeKind
 from kafka_self_healing.model.plan import ColdStart, PlanState
-from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+from kafka_self_healing.model.recovery import (
+    ACTS_KEPT_S,
+    ActClass,
+    RecoveryRequest,
+    RequestState,
+)
 
 V = TypeVar("V")
 
-ACTS_KEPT_S = 24 * 3600.0
 OPEN = frozenset(
     {
         RequestState.PROPOSED,

@@ -10,6 +10,10 @@ from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.incident import Condition
 
 
+ACTS_KEPT_S = 24 * 3600.0
+"""How long an act is remembered, so that budgets and windows can count it (seconds)."""
+
+
 class ActClass(StrEnum):
     """START of a process proven gone; RESTART of a running one; OTHER: it disturbs nothing.
 

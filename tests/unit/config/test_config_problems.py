@@ -123,6 +123,19 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"policy.storm_fraction": 1.1}, "policy.storm_fraction", "at most 1"),
     ({"policy.hung_stop": "kill"}, "policy.hung_stop", "kill-when-dropped, graceful"),
     ({"ladders.QUORUM_LOST": []}, "ladders.QUORUM_LOST", "never answered with an act"),
+    ({"role_ladders.broker.QUORUM_LOST": []}, "role_ladders.broker.QUORUM_LOST", "never answered"),
+    (
+        {"role_ladders.combined.SESSION_LOST": [{"action": "service:start"}]},
+        "role_ladders.combined.SESSION_LOST[0].action",
+        "still runs does nothing",
+    ),
+    (
+        {"role_ladders.broker.PROCESS_GONE": [{"action": "service:start", "attempts": 8}]},
+        "role_ladders.broker.PROCESS_GONE",
+        "may need 8 acts",
+    ),
+    ({"budgets.node.window_s": 90000}, "budgets.node.window_s", "remembered for 86400 s"),
+    ({"policy.anti_flap_s": 90000}, "policy.anti_flap_s", "remembered for 86400 s"),
     ({"ladders.PROCESS_GON": []}, "ladders.PROCESS_GON", "did you mean `PROCESS_GONE`?"),
     ({"ladders.PROCESS_GONE": []}, "ladders.PROCESS_GONE", "must not be empty"),
     (

@@ -127,6 +127,23 @@ def test_policy_ladders_and_budgets_reach_the_policy(tmp_path: Path) -> None:
     assert isinstance(policy.interval_s, float)
 
 
+def test_a_ladder_of_nodes_of_one_sort_takes_the_place_of_the_common_one(tmp_path: Path) -> None:
+    """Where a sort of nodes has no ladder of its own for a condition, the common one counts."""
+    rung = {"action": "service:start", "attempts": 1, "jitter": 0.5}
+    text = changed({"role_ladders.combined.PROCESS_GONE": [rung]})
+
+    policy, cluster = (found := read(tmp_path, text)).policy, found.cluster
+    node = next(iter(cluster.nodes.values()))
+    own = dataclasses.replace(node, roles=frozenset({Role.BROKER, Role.CONTROLLER}))
+
+    assert policy.ladder(own, Condition.PROCESS_GONE) == (
+        Rung("service:start", RetryPolicy(attempts=1, jitter=0.5)),
+    )
+    assert policy.ladder(own, Condition.TERMINATED) == DEFAULT_LADDERS[Condition.TERMINATED]
+    broker = dataclasses.replace(node, roles=frozenset({Role.BROKER}))
+    assert policy.ladder(broker, Condition.PROCESS_GONE) == DEFAULT_LADDERS[Condition.PROCESS_GONE]
+
+
 def test_each_field_of_the_policy_can_be_said_in_exactly_one_place() -> None:
     """A new threshold of the model is a knob of the file without being listed again."""
     fields = {field.name for field in dataclasses.fields(Policy)}

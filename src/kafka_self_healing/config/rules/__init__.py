@@ -32,6 +32,7 @@ RULES = (
     checks.canary,
     acts.rungs,
     acts.ladders_within_budgets,
+    acts.windows_within_memory,
     acts.stops_within_limits,
 )
 
