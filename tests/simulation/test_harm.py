@@ -27,17 +27,24 @@ def _whys(run: Run) -> set[str]:
     return {why.partition(": ")[2] for why in run.count.whys}
 
 
-def test_port_checks_hit_what_only_our_path_hides() -> None:
-    """Proves that a cut of our own paths makes the script alone restart a healthy node."""
-    runs = _runs(faults.CutHealer(100.0, ("2",), 60.0))
+def test_port_checks_hit_what_they_cannot_reach() -> None:
+    """Proves that a filter before the port makes the script alone restart a healthy node."""
+    runs = _runs(faults.Lie(100.0, "2", Family.OURS, 60.0))
     assert any("a serving node was hit" in why for why in _whys(runs[Who.PORT]))
     assert runs[Who.OURS].count.acts == 0
     assert runs[Who.SYSTEMD].count.acts == 0
 
 
+def test_nobody_acts_on_a_host_out_of_reach() -> None:
+    """Proves that an order that does not reach its host does nothing, whoever gives it."""
+    runs = _runs(faults.CutHealer(100.0, ("2",), 60.0))
+    assert runs[Who.PORT].count.acts >= 1
+    assert {runs[who].count.harmful for who in Who} == {0}
+
+
 def test_port_checks_break_a_majority() -> None:
-    """Proves that the meter sees a quorum go: one voter hangs, our path to another is cut."""
-    runs = _runs(faults.Hang(60.0, "1"), faults.CutHealer(61.0, ("2",), 60.0))
+    """Proves that the meter sees a quorum go: one voter hangs, another one's port is filtered."""
+    runs = _runs(faults.Hang(60.0, "1"), faults.Lie(61.0, "2", Family.OURS, 60.0))
     assert any("a majority is gone" in why for why in _whys(runs[Who.PORT]))
     assert runs[Who.OURS].count.harmful == 0
 
@@ -84,13 +91,6 @@ def test_a_start_on_a_missing_disk_is_harmful() -> None:
     """Proves that the meter sees the disk, which the script does not look at."""
     runs = _runs(faults.StorageMissing(50.0, "2"), faults.Crash(100.0, "2"))
     assert "harmful: a start on a missing disk" in _whys(runs[Who.PORT])
-    assert runs[Who.OURS].count.acts == 0
-
-
-def test_a_lie_of_one_family_harms_nobody_of_ours() -> None:
-    """Proves that the script believes its port check, and ours asks a second family."""
-    runs = _runs(faults.Lie(100.0, "2", Family.OURS, 60.0))
-    assert runs[Who.PORT].count.harmful >= 1
     assert runs[Who.OURS].count.acts == 0
 
 

@@ -52,6 +52,7 @@ class Sight:
     asked: float = -1.0
     asked_due: bool = False
     service_look: float = -1.0
+    reach_until: float = -1.0
 
 
 class Eyes:
@@ -148,6 +149,11 @@ class Eyes:
         """The mind wants a look: it begins a moment later."""
         self.world.agenda.after(ASKED_S, self.look, nodes)
 
+    def reach(self, nodes: Iterable[str]) -> None:
+        """For a while, ask these nodes' hosts too what they reach."""
+        for id_ in nodes:
+            self.sights[id_].reach_until = self.world.now + 2 * self.policy.interval_s
+
     def look(self, nodes: Iterable[str], *, hint: bool = False) -> None:
         """Look at these nodes, and at what the others say, as soon as that is polite."""
         if not self.open:
@@ -178,10 +184,12 @@ class Eyes:
         answers: list[tuple[str, str, Kind, Outcome, Fact | None]] = []
         for kind in self._kinds[node.id, knock]:
             outcome, fact = readings.read(self.world, node, kind, self.machine_facts)
+            if kind is Kind.HOST and self.world.now < self.sights[node.id].reach_until:
+                outcome, fact = readings.with_reach(self.world, node, (outcome, fact))
             if hint and kind is Kind.PROTOCOL and outcome is Outcome.REFUSED:
                 outcome = Outcome.CLOSED
             answers.append((HEALER, node.id, kind, outcome, fact))
-        if node.pid == 0 and Kind.LOG in node.config.kinds:
+        if (node.pid == 0 or node.choked) and Kind.LOG in node.config.kinds:
             answers.append((HEALER, node.id, Kind.LOG, *readings.log(node)))
         self._send(answers, timeout)
 
@@ -239,9 +247,11 @@ class Eyes:
             lost = weather.loss > 0.0 and rng.random() < weather.loss
             if lost and rng.random() < 0.1:
                 continue
-            observer, subject, kind, outcome, _ = answer
+            observer, subject, kind, outcome, fact = answer
             if lost or delay >= timeout or outcome is Outcome.TIMED_OUT:
-                late.append(CheckResult(observer, subject, kind, Outcome.TIMED_OUT, now, end))
+                if outcome is not Outcome.TIMED_OUT:
+                    fact = None
+                late.append(CheckResult(observer, subject, kind, Outcome.TIMED_OUT, now, end, fact))
             else:
                 soon.append(answer)
         if soon:

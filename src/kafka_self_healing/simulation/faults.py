@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.evidence import Family
@@ -175,10 +176,11 @@ class Suspend:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
-    """Another daemon holds the lease for a while."""
+    """Another daemon holds the lease for a while; `acts`: and starts what it finds gone."""
 
     at_s: float
     for_s: float
+    acts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,71 @@ class CertificateExpires:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class OneWayCut:
+    """A broker and the other brokers do not reach each other; its way to the keepers is whole."""
+
+    at_s: float
+    target: str
+    for_s: float
+
+
+class Disk(StrEnum):
+    """How a data disk goes: full or dead ends the process, one of two takes partitions away."""
+
+    FULL = "full"
+    DEAD = "dead"
+    ONE_OF_TWO = "one of two"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFails:
+    """A data disk of a node fails; somebody mends it after `for_s` (None: nobody)."""
+
+    at_s: float
+    target: str
+    how: Disk
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeapExhausted:
+    """This share of its requests is not answered until it is a new process; all else is fine."""
+
+    at_s: float
+    target: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostFreezes:
+    """Its kernel answers pings and connections, nothing on it runs: no shell, no process."""
+
+    at_s: float
+    target: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CastOut:
+    """The process lives, its network is whole, and the others never count it in again.
+
+    A session that is lost for good, a broker that stays fenced, a controller that is wedged: until
+    it is a new process.
+    """
+
+    at_s: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Zombie:
+    """Listed and answering, but the partitions that it leads serve nobody; until a new process."""
+
+    at_s: float
+    target: str
+
+
 Fault = (
     Crash
     | Hang
@@ -245,4 +312,10 @@ Fault = (
     | Clumsy
     | NotCommissioned
     | CertificateExpires
+    | OneWayCut
+    | DiskFails
+    | HeapExhausted
+    | HostFreezes
+    | CastOut
+    | Zombie
 )

@@ -17,6 +17,9 @@ from kafka_self_healing.model.recovery import (
 from kafka_self_healing.simulation.node import Node
 from kafka_self_healing.simulation.world import World
 
+NO_WAY_S = 2.0
+"""After so long it is given up to reach a host that does not answer."""
+
 Report = Callable[[int, StepReport | RecoveryResult], None]
 
 
@@ -64,7 +67,9 @@ class Hands:
         act = Act(request, life, self.world.now)
         self.acts.append(act)
         chance = self.rng.random()
-        if chance < self.grip.fails:
+        if self._node(act).dark or self._node(act).no_shell:
+            self.world.agenda.after(NO_WAY_S, self._end, act, ActOutcome.UNKNOWN)
+        elif chance < self.grip.fails:
             self.world.agenda.after(self.rng.uniform(0.1, 1.0), self._end, act, ActOutcome.FAILED)
         elif chance < self.grip.fails + self.grip.unknown:
             act.cut = True

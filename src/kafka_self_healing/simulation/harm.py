@@ -14,6 +14,12 @@ from kafka_self_healing.simulation.world import World
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
 
+CHOKED_S = 20.0
+"""A heap that has had no room for so long is not a long collection of garbage."""
+
+LOST_S = 27.0
+"""Who is not counted in for less may be on its way back in."""
+
 CONFIRM_S = 2.0
 """A process that is gone for less may be on its way back."""
 
@@ -46,7 +52,6 @@ class Harm:
         self.world, self.policy = world, policy
         self.tally = Tally()
         self._broken = broken
-        self._lost_data = 0
         self.excused: set[str] = set()
         """Nodes whose latest act a person approved."""
 
@@ -138,10 +143,12 @@ class Harm:
         world = self.world
         then = world.was(node, world.now - GRACE_S)
         out = node.frozen and not world.counted(node)
-        if not node.frozen and not then.frozen:
+        choked = node.choked > 0.0 and world.now - node.since["choked"] > CHOKED_S
+        lost = node.cast_out and world.now - node.since["cast_out"] > LOST_S
+        if not node.frozen and not then.frozen and not choked and not lost:
             self.tally.needless += 1
             self._blame("I3", f"{request.id}: a restart of a process that is not hung")
-        elif node.frozen and world.counted(node):
+        elif (node.frozen or node.cast_out) and world.counted(node):
             self._blame("I3", f"{request.id}: the others have not dropped node {node.id}")
         if not out and node.config.is_keeper:
             healthy = sum(v.votes for v in world.keepers if v is not node)

@@ -19,13 +19,16 @@ from kafka_self_healing.model.event import (
     IncidentClosed,
     LatchLifted,
     OperatorSaid,
+    PlanChanged,
     RequestChanged,
     Told,
 )
 from kafka_self_healing.model.incident import EXPECTED, Condition
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
+from kafka_self_healing.simulation.consent import Consent
 from kafka_self_healing.simulation.eyes import Eyes
+from kafka_self_healing.simulation.frequency import Frequency
 from kafka_self_healing.simulation.harm import Harm, Tally
 from kafka_self_healing.simulation.record import Record, Violation
 from kafka_self_healing.simulation.world import World
@@ -51,6 +54,8 @@ class Judge:
         self.record = Record()
         self.violations: list[Violation] = []
         self.harm = Harm(world, policy, self._broken)
+        self.consent = Consent(world, self.record, self._broken)
+        self.frequency = Frequency(world, policy, self.record, self._broken)
         self.acts: list[RecoveryRequest] = []
         self.lease = True
         self.blind_since = 0.0
@@ -97,6 +102,8 @@ class Judge:
                     self._restarted()
                 case LatchLifted():
                     record.latch = ""
+                case PlanChanged(plan=plan):
+                    self.consent.plan = plan
                 case _:
                     pass
 
@@ -109,7 +116,8 @@ class Judge:
         self.record.requests[request.id] = request
         if request.state in ENDED:
             self.record.ended[request.id] += 1
-        if request.state is RequestState.FAILED and request.act_class is not ActClass.START:
+        stopped = request.act_class is ActClass.RESTART and "stop" in request.begun_steps
+        if request.state is RequestState.FAILED and stopped:
             self.record.latch = request.id
 
     def _restarted(self) -> None:
@@ -159,11 +167,12 @@ class Judge:
 
     def on_act(self, request: RecoveryRequest) -> None:
         """Judge an act at the moment at which it begins."""
-        approved = bool({request.id, request.incident} & self.record.approved)
+        approved = self.consent.given(request)
         self._permitted(request, approved=approved)
         self._seen(request)
         self._alone(request)
-        self._often(request, approved=approved)
+        self.frequency.judge(request, self.acts, approved=approved)
+        self.consent.judge(request)
         self.harm.judge(request, self.record.latch, approved=approved)
         self.acts.append(request)
 
@@ -213,6 +222,8 @@ class Judge:
                 continue
             if other.state is RequestState.EXECUTING:
                 self._broken("I1", f"{request.id} while {other.id} is executing")
+            elif other.state is RequestState.UNKNOWN and restart:
+                self._broken("I1", f"{request.id} while the end of {other.id} is unknown")
             elif other.state is RequestState.VERIFYING and other.ended is not None:
                 age = self.world.now - other.ended.mono_s
                 lost = self.world.leader is None
@@ -228,62 +239,6 @@ class Judge:
     def _just_changed(self) -> bool:
         return self.world.now - self.world.changed_at <= FRESH_S
 
-    def _often(self, request: RecoveryRequest, *, approved: bool) -> None:
-        """I5: budgets, attempts, pauses, anti-flap, spacing: counted on what was done."""
-        if approved:
-            return
-        now, policy = self.world.now, self.policy
-        restart = request.act_class is not ActClass.START
-        spent = [a for a in self.acts if not self._undone(a)]
-        alike = [a for a in spent if (a.act_class is not ActClass.START) is restart]
-        budget = policy.restart_budget if restart else policy.start_budget
-        self._within("cluster", [*alike, request], budget.acts, budget.window_s)
-        mine = [a for a in self.acts if a.node == request.node]
-        self._within(
-            "node",
-            [*(a for a in mine if a in spent), request],
-            policy.node_budget.acts,
-            policy.node_budget.window_s,
-        )
-        since = self.record.acknowledged.get(request.node, -1.0)
-        tries = [a for a in mine if a.act_class is request.act_class and _began(a) > since]
-        allowed = max(
-            (rung.retry.attempts for rung in policy.ladders.get(request.condition, ())), default=0
-        )
-        if len(tries) + 1 > allowed + self._reprieves(tries):
-            self._broken("I5", f"{request.id} is attempt {len(tries) + 1} of {allowed}")
-        if restart:
-            self._restart_often(request, now)
-
-    def _undone(self, act: RecoveryRequest) -> bool:
-        """Whether an act was called off before anything was done to its node."""
-        latest = self.record.requests[act.id]
-        return latest.state is RequestState.ABORTED and not latest.begun_steps
-
-    def _reprieves(self, tries: list[RecoveryRequest]) -> int:
-        """Attempts that cost nothing: proven never carried out, or a start that was owed."""
-        return sum(self.record.requests[a.id].state is RequestState.ABORTED for a in tries)
-
-    def _within(self, what: str, acts: list[RecoveryRequest], most: int, window_s: float) -> None:
-        recent = [a for a in acts if self.world.now - _began(a) < window_s]
-        if len(recent) > most:
-            self._broken("I5", f"{len(recent)} acts of the {what} in {window_s:.0f} s, not {most}")
-
-    def _restart_often(self, request: RecoveryRequest, now: float) -> None:
-        for act in self.acts:
-            if act.act_class is ActClass.START:
-                continue
-            latest = self.record.requests[act.id]
-            never_stopped = latest.state is RequestState.ABORTED and not latest.steps
-            if latest.ended is None or never_stopped:
-                continue
-            age = now - latest.ended.mono_s
-            if act.node == request.node and latest.condition is request.condition:
-                if age < self.policy.anti_flap_s:
-                    self._broken("I5", f"{request.id}: the same restart {age:.0f} s ago")
-            elif latest.state is RequestState.HEALED and age < self.policy.restart_spacing_s:
-                self._broken("I5", f"{request.id}: another restart {age:.0f} s ago")
-
     # --- as time goes by ---
 
     def on_step(self, size: int, memory: object) -> None:  # noqa: ARG002
@@ -294,7 +249,8 @@ class Judge:
         """I8: what has failed for long enough has an open incident, and somebody knows."""
         now = self.world.now
         for node in self.world.nodes.values():
-            failed = node.commissioned and not node.serves and not node.dark and node.lie is None
+            failed = node.commissioned and not node.serves and node.lie is None
+            failed = failed and not (node.dark or node.no_shell)
             if not failed or now - self.blind_since < BEFORE_I8_S:
                 self.failing.pop(node.id, None)
                 continue
@@ -336,8 +292,8 @@ class Judge:
         if now - self.blind_since < SETTLED_S or now - self.last_change < SETTLED_S:
             return
         for node in self.world.nodes.values():
-            if not node.commissioned or node.dark:
-                continue
+            if not node.commissioned or node.dark or node.no_shell or 0.0 < node.choked < 1.0:
+                continue  # one that answers now and then is well now and then, to whoever asks it
             if self.world.leader is None and node.serves:
                 continue  # a survivor of a lost quorum is not what has to be healed
             if self.world.healthy(node):
@@ -404,7 +360,3 @@ class Judge:
         acts = [r for r in self.record.requests.values() if r.state is RequestState.VERIFYING]
         nodes = self.world.nodes
         return any(not self._has_witness(r.node) or nodes[r.node].frozen for r in acts)
-
-
-def _began(act: RecoveryRequest) -> float:
-    return act.began.mono_s if act.began is not None else 0.0

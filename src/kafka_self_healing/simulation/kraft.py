@@ -49,7 +49,7 @@ class KraftWorld(World):
             self.resign(self.epoch)
             self.agenda.after(self.rng.uniform(1.0, 4.0), self._elect)
         elif left < self.majority:
-            self.agenda.after(self.rng.uniform(2.0, 3.5), self.resign_if_alone, self.epoch)
+            self.agenda.after(self.rng.uniform(2.6, 3.5), self.resign_if_alone, self.epoch)
 
     def keeper_back(self, node: Node) -> None:
         """A controller takes part again: it follows, or there may be an election."""
@@ -72,7 +72,11 @@ class KraftWorld(World):
         self.all_rejoin()
 
     def session_runs_out(self, node: Node) -> None:
-        """Its last heartbeat was up to two seconds ago."""
+        """Its last heartbeat was up to two seconds ago; one that said goodbye is dropped at once."""
+        if node.phase is Phase.STOPPING and self.leader is not None:
+            self.replicas.drop(node.id)
+            self.all_rejoin()
+            return
         if node.id in self.replicas.unfenced and self.heartbeats(node):
             node.session += 1
             left = self.cluster.session_timeout_s - self.rng.uniform(0.0, 2.0)
@@ -89,7 +93,8 @@ class KraftWorld(World):
 
     def try_register(self, node: Node) -> None:
         """A broker waits, unregistered, until its old session has run out."""
-        ready = node.phase is Phase.WAITING and not node.frozen and not node.isolated
+        out = node.isolated or node.cast_out
+        ready = node.phase is Phase.WAITING and not node.frozen and not out
         if not ready or self.leader is None or node.id in self.replicas.unfenced:
             return
         node.phase = Phase.SERVING
@@ -98,8 +103,8 @@ class KraftWorld(World):
         self.agenda.after(self.rng.uniform(0.2, 1.5), self.rejoin, node, node.run)
 
     def deregister(self, node: Node) -> None:
-        """A controlled shutdown fences it."""
+        """A controlled shutdown: it leaves the ISRs, and is listed until its process ends."""
         if self.leader is not None and node.id in self.replicas.unfenced:
             node.session += 1
-            self.replicas.drop(node.id)
+            self.replicas.leave(node.id)
             self.all_rejoin()

@@ -25,8 +25,10 @@ class AutoRestart:
 class Manager:
     """What a service manager does by itself. It sees ends of processes, and nothing else."""
 
-    def __init__(self, agenda: Agenda, start: Callable[[Node], bool]) -> None:
-        self.agenda = agenda
+    def __init__(
+        self, agenda: Agenda, start: Callable[[Node], bool], changed: Callable[[Node], None]
+    ) -> None:
+        self.agenda, self._changed = agenda, changed
         self.auto: AutoRestart | None = None
         self.on_restart: Callable[[Node], None] | None = None
         """Called when a process is started by the manager itself."""
@@ -58,9 +60,8 @@ class Manager:
         if not node.restarting or node.run != run or node.alive:
             return
         node.restarting = False
-        if node.dark and node.without_power:
-            return
         if node.stop_requested or not self._start(node):
+            self._changed(node)  # the start limit: the unit has failed for good
             return
         node.restarts += 1
         node.by_manager = True

@@ -19,7 +19,7 @@ from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.harm import GRACE_S
 from kafka_self_healing.simulation.node import Node, Phase
 from kafka_self_healing.simulation.replicas import NOBODY
-from kafka_self_healing.simulation.world import World
+from kafka_self_healing.simulation.world import UNUSABLE, World
 
 PERIOD_S = 0.25
 ON_ITS_WAY = frozenset({Phase.BOOTING, Phase.RECOVERING, Phase.WAITING})
@@ -156,6 +156,7 @@ class Meter:
         forbidden = node.masked or node.stop_requested or node.job or node.host_lock or node.tracer
         forbidden = forbidden or node.id in self.world.excused or self._paused
         hopeless = node.dies_after_s is not None or node.storage_missing or node.dark
+        hopeless = hopeless or node.no_shell or node.disk in UNUSABLE
         hopeless = hopeless or node.isolated or self._expired(node)
         blind = node.lie is not None or not self.eyes.open or not self._leased
         blind = blind or self.eyes.weather.loss > BAD_WEATHER
@@ -171,6 +172,8 @@ class Meter:
     def _act(self, request: RecoveryRequest) -> None:
         node = self.world.nodes[request.node]
         self._begun(node)
+        if node.dark or node.no_shell:
+            return  # it does not reach the host
         if request.act_class is ActClass.START:
             if node.alive:
                 self._not_down(node, "a start")
@@ -198,6 +201,8 @@ class Meter:
         """Of a process that has ended; how it goes on is heard by `refused`."""
         if node.storage_missing:
             self._blame(node, "a start on a missing disk", node.since.get("storage_missing"))
+        elif node.disk in UNUSABLE:
+            self._needless(node, "a start on a disk that is full or dead")
 
     def refused(self, node: Node) -> None:
         """A broker has died of its old registration."""
@@ -223,6 +228,8 @@ class Meter:
             return
         if not then.alive or then.frozen:
             self.count.overtaken += 1
+            return
+        if node.choked:
             return
         if node.phase is Phase.SERVING:
             hurt = self._hurt(node)

@@ -76,6 +76,20 @@ def _hung_at_once(
     return replace(found, confirmed=True, waiting="")
 
 
+def _not_told_apart(*conditions: Condition) -> Any:
+    """Let the rules of these conditions say nothing: a guard is the second line behind them."""
+
+    def deaf(rule: Any) -> Any:
+        def asked(*args: Any) -> Diagnosis | None:
+            found: Diagnosis | None = rule(*args)
+            return None if found is not None and found.condition in conditions else found
+
+        return asked
+
+    rules = tuple(deaf(rule) for rule in diagnosis.NODE_RULES)
+    return _set(diagnosis, "NODE_RULES", rules)
+
+
 _HUNG = diagnosis.process.hung
 
 
@@ -130,6 +144,9 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "ages of facts ignored": _ages_ignored,
     "ruok is believed": _ruok_believed,
     "open requests ignored": _open_requests_ignored,
+    "no rule names it": lambda: _not_told_apart(
+        Condition.NOT_COMMISSIONED, Condition.STORAGE_MISSING
+    ),
     "one family suffices": lambda: without("two_families"),
     "a registration stands in no way": lambda: without("registration_released"),
     "bystanders are not asked": lambda: without("others_are_well"),
@@ -156,7 +173,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("not_paused", "I4", f.Says(50, Order.PAUSE), f.Crash(60, "1")),
     _guard("not_in_maintenance", "I4", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "1")),
     _guard("has_lease", "I4", f.LeaseLost(50, 200), f.Crash(60, "1")),
-    _guard("known_node", "I3", f.NotCommissioned("6"), shape=WIDE),
+    _guard(
+        "known_node", "I3", f.NotCommissioned("6"), shape=WIDE, weaken=("no rule names it",)
+    ),
     _guard("mode_permits", "I4", f.Crash(60, "1"), mode=Mode.OBSERVE),
     _guard("warmed_up", "I4", f.Crash(0.5, "1")),
     _guard("clock_is_sane", "I4", f.Crash(60, "1"), f.ClockStep(60.5, 3600.0)),
@@ -186,7 +205,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("one_at_a_time", "I1", f.Crash(60, "1"), f.Crash(60.1, "2")),
     _guard("restart_spacing", "I5", f.Hang(100, "1"), f.Hang(200, "2")),
     _guard("no_foreign_work", "I4", f.ForeignWork(50, "1", "job"), f.Crash(60, "1")),
-    _guard("data_dirs_present", "I3", f.StorageMissing(50, "1"), f.Crash(60, "1")),
+    _guard(
+        "data_dirs_present", "I3", f.StorageMissing(50, "1"), f.Crash(60, "1"),
+        weaken=("no rule names it",),
+    ),
     _guard("registration_released", "registration", f.Crash(60, "1"), shape=ZOOKEEPER),
     _guard(
         "start_order", "I2", f.Says(50, Order.MAINTENANCE), f.Crash(60, "2"), f.Crash(60, "3"),
@@ -219,7 +241,10 @@ MUTANTS: tuple[Mutant, ...] = (
         f.Lie(150, "2", Family.OURS, 100), shape=Shape(combined=5, min_isr=1), weaken=EARLY,
         seed=4,
     ),
-    _guard("anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1")),
+    _guard(
+        "anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1"),
+        horizon_s=560.0,
+    ),
     _guard("backoff_over", "I5", f.Terminate(60, "1")),
     _guard(
         "within_budget", "I5", f.Crash(60, "1"), f.Crash(90, "2"), f.Crash(120, "3"),

@@ -43,6 +43,9 @@ class Node:
     the manager is about to (`restarts`: how often it did; `starts`: when anybody did).
     `last_words`: of its log. `not_after`: when its certificate expires (virtual seconds; None: it
     has none). `joins_at`: a member follows from then on. `last_fetch`: when a keeper took part.
+    `no_shell`: its host is frozen; `muted`: cut from the other brokers; `disk`: how it has failed;
+    `cast_out`: alive, and not counted in until it is a new process; `zombie`: its partitions serve nobody;
+    `choked`: the share of requests that its heap has no room for.
     """
 
     id: str
@@ -68,6 +71,12 @@ class Node:
     dark: bool = False
     isolated: bool = False
     jmx_off: bool = False
+    no_shell: bool = False
+    muted: bool = False
+    disk: str = ""
+    choked: float = 0.0
+    cast_out: bool = False
+    zombie: bool = False
     storage_missing: bool = False
     lie: Family | None = None
     commissioned: bool = True
@@ -100,4 +109,5 @@ class Node:
     @property
     def votes(self) -> bool:
         """Whether its controller, or the member, can take part in the quorum."""
-        return self.keeper_up and not self.frozen and not self.isolated
+        out = self.isolated or self.cast_out
+        return self.keeper_up and not self.frozen and not out

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 from kafka_self_healing.model.evidence import (
     CertificateFact,
     CheckResult,
     DataDirFact,
+    DiskFact,
     Fact,
     Family,
     HostFact,
@@ -16,9 +20,11 @@ from kafka_self_healing.model.evidence import (
     Outcome,
     ProtocolFact,
     QuorumFact,
+    ReachFact,
     ServiceFact,
     VoterFact,
 )
+from kafka_self_healing.simulation.faults import Disk
 from kafka_self_healing.simulation.node import Node, Phase
 from kafka_self_healing.simulation.world import World
 from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
@@ -26,6 +32,7 @@ from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
 ORDER = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST)
 Reading = tuple[Outcome, Fact | None]
 
+DATA_DIR = "/var/lib/kafka"
 _ALIVE = ProtocolFact()
 _OPEN_PHASES = frozenset({Phase.SERVING, Phase.STOPPING})
 _STATE = {
@@ -35,17 +42,51 @@ _STATE = {
     Phase.SERVING: 3,
     Phase.STOPPING: 6,
 }
-_JVM = {phase: JvmFact(broker_state=state) for phase, state in _STATE.items()}
+LAG_MS = 100.0
+STALE_LAG_MS = 60_000.0
 
 
-def _host(up: bool, same: bool, identity: bool) -> HostFact:
-    data_dirs = (DataDirFact("/var/lib/kafka", same, identity, readable=True),)
-    return HostFact(reachable=up, ping=up, disks=(), data_dirs=data_dirs)
+@cache
+def _gauges(phase: Phase, raft: str | None, lag_ms: float | None, session: str | None) -> JvmFact:
+    """Return what the JVM of a node says; the same object again for the same things."""
+    state = _STATE[phase]
+    return JvmFact(broker_state=state, raft_state=raft, applied_lag_ms=lag_ms, session=session)
+
+
+def _of_quorum(world: World, node: Node) -> tuple[str | None, float | None, str | None]:
+    """Return a node's raft state, the lag of its metadata, and the state of its session."""
+    if isinstance(world, ZooKeeperWorld):
+        fine = world.heartbeats(node) and world.led
+        return None, None, "CONNECTED" if fine else "CONNECTING"
+    out = node.isolated or world.leader is None or (node.cast_out and node.config.is_voter)
+    lag_ms = STALE_LAG_MS if out else LAG_MS
+    if not node.config.is_voter:
+        return "observer", lag_ms, None
+    if not node.keeper_up:
+        return None, lag_ms, None
+    if world.leader == node.id:
+        return "leader", lag_ms, None
+    lost = "prospective" if node.isolated else "unattached"
+    return lost if out else "follower", lag_ms, None
+
+
+def _host(
+    up: bool, same: bool, identity: bool, *, usable: int = 1 << 40, readable: bool = True
+) -> HostFact:
+    data_dirs = (DataDirFact(DATA_DIR, same, identity, readable=readable),)
+    disks = (DiskFact(DATA_DIR, 1 << 41, usable, read_only=False),)
+    return HostFact(reachable=up, ping=up, disks=disks, data_dirs=data_dirs)
 
 
 _HOST_OK = _host(True, True, True)
 _HOST_BARE = _host(True, False, False)
 _HOST_SHUT = _host(False, True, True)
+_HOST_DARK = HostFact(reachable=False, ping=False)
+_HOST_FROZEN = HostFact(reachable=False, ping=True)
+_HOST_OF = {
+    Disk.FULL.value: _host(True, True, True, usable=0),
+    Disk.DEAD.value: _host(True, True, True, readable=False),
+}
 _NOT_LEADER = QuorumFact()
 _IDLE = ProtocolFact(ruok=True, serving=False)  # ruok is answered by a member that serves nobody
 DAY_S = 86400.0
@@ -125,14 +166,12 @@ def _filtered(node: Node) -> bool:
 
 def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading:
     """Return how a look of this kind at this node would end now, and what it would bring."""
-    if node.dark:
+    if kind is Kind.HOST:
+        return _host_reading(node)
+    if node.dark or (node.no_shell and kind is Kind.SERVICE):
         return Outcome.TIMED_OUT, None
     if kind is Kind.SERVICE:
         return Outcome.ANSWERED, machine.service(node)
-    if kind is Kind.HOST:
-        if node.lie is not None and _filtered(node):
-            return Outcome.ANSWERED, _HOST_SHUT
-        return Outcome.ANSWERED, _HOST_BARE if node.storage_missing else _HOST_OK
     if node.lie is Family.OURS:
         return Outcome.TIMED_OUT, None
     if node.lie is not None and _filtered(node):
@@ -144,11 +183,41 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
         return Outcome.REFUSED, None
     if kind is Kind.LISTENER:
         return Outcome.ANSWERED, None
-    if node.frozen:
+    if node.frozen or (node.choked and world.rng.random() < node.choked):
         return Outcome.TIMED_OUT, None
     if world.members and node.config.is_member:
         return Outcome.ANSWERED, _member(world, node)
     return Outcome.ANSWERED, _ALIVE
+
+
+def with_reach(world: World, node: Node, reading: Reading) -> Reading:
+    """Add to a look at a host which of the quorum's ports open from there."""
+    outcome, fact = reading
+    if outcome is not Outcome.ANSWERED or not isinstance(fact, HostFact):
+        return reading
+    lies = node.lie is Family.MACHINE
+    reaches = tuple(
+        ReachFact(keeper.id, (keeper.keeper_up and not _cut(node, keeper)) is not lies)
+        for keeper in world.keepers
+        if keeper is not node
+    )
+    return outcome, replace(fact, reaches=reaches)
+
+
+def _cut(node: Node, other: Node) -> bool:
+    return node.isolated or other.isolated
+
+
+def _host_reading(node: Node) -> Reading:
+    if node.dark:
+        return Outcome.TIMED_OUT, _HOST_DARK
+    if node.no_shell:
+        return Outcome.TIMED_OUT, _HOST_FROZEN
+    if node.lie is not None and _filtered(node):
+        return Outcome.ANSWERED, _HOST_SHUT
+    return Outcome.ANSWERED, _HOST_BARE if node.storage_missing else _HOST_OF.get(
+        node.disk, _HOST_OK
+    )
 
 
 def _member(world: World, node: Node) -> ProtocolFact:
@@ -171,7 +240,7 @@ def _synced(world: ZooKeeperWorld, node: Node, mode: str) -> int | None:
 
 def log(node: Node) -> Reading:
     """Return the last lines of a node's log."""
-    if node.dark:
+    if node.dark or node.no_shell:
         return Outcome.TIMED_OUT, None
     return Outcome.ANSWERED, LogFact((node.last_words,) if node.last_words else ())
 
@@ -200,18 +269,25 @@ def _jvm(world: World, node: Node) -> Reading:
         left = max(0.0, node.recovery_began + node.recovery_s - world.now)
         logs, segments = int(left) // 5, int(left * SEGMENTS_A_SECOND) % (5 * SEGMENTS_A_SECOND)
         return Outcome.ANSWERED, JvmFact(2, logs, segments)
-    return Outcome.ANSWERED, _JVM[node.phase]
+    if node.choked or node.disk == Disk.ONE_OF_TWO:
+        lost = int(node.disk == Disk.ONE_OF_TWO)
+        heap = 0.97 if node.choked else 0.5
+        return Outcome.ANSWERED, JvmFact(_STATE[node.phase], offline_log_dirs=lost, heap=heap)
+    return Outcome.ANSWERED, _gauges(node.phase, *_of_quorum(world, node))
 
 
 def peers(world: World, node: Node) -> Reading:
     """Return a broker's metadata: who is listed, and all partitions."""
     if node.dark or node.frozen or node.lie is Family.OURS:
         return Outcome.TIMED_OUT, None
+    if node.choked and world.rng.random() < node.choked:
+        return Outcome.TIMED_OUT, None
     if node.phase not in _OPEN_PHASES:
         return Outcome.REFUSED, None
     if node.photo is not None:
         return Outcome.ANSWERED, node.photo
-    hidden = frozenset(n.id for n in world.nodes.values() if n.lie is Family.THEIRS)
+    others = (n for n in world.nodes.values() if n is not node)  # of itself it says the truth
+    hidden = frozenset(n.id for n in others if n.lie is Family.THEIRS)
     return Outcome.ANSWERED, world.replicas.fact(hidden)
 
 

@@ -40,6 +40,8 @@ class Replicas:
         self.unfenced: set[str] = set()
         self.registered: set[str] = set()
         self.lost_data = 0
+        self.lost: set[tuple[str, str, int]] = set()
+        """Copies (broker, topic, partition) in a directory that has failed."""
         self.reassigning = False
         self.controller: str | None = None
         """The active controller, where the metadata tell it: in ZooKeeper mode."""
@@ -68,11 +70,44 @@ class Replicas:
                 self._elect(part)
         self.changed()
 
+    def leave(self, broker: str) -> None:
+        """A broker says goodbye: it leaves every ISR that others are in, and leads those no more."""
+        for part in self.partitions:
+            if broker in part.isr and len(part.isr) > 1:
+                part.isr.remove(broker)
+                if part.leader == broker:
+                    self._elect(part)
+        self.changed()
+
+    def lag(self, broker: str, *, alone: bool) -> None:
+        """A broker is out of reach of the others: what they lead loses it, what it leads them."""
+        for part in self.partitions:
+            if broker in part.isr and part.leader != broker and len(part.isr) > 1:
+                part.isr.remove(broker)
+            elif part.leader == broker and alone:
+                part.isr = [broker]
+        self.changed()
+
+    def lose_directory(self, broker: str) -> None:
+        """One of two directories of a broker is gone, with every second of its partitions."""
+        mine = [part for part in self.partitions if broker in part.replicas]
+        for part in mine[::2]:
+            self.lost.add((broker, part.topic.name, part.id))
+            if part.isr != [broker] and broker in part.isr:
+                part.isr.remove(broker)
+            if part.leader == broker:
+                self._elect(part)
+        self.changed()
+
+    def new_directories(self, broker: str) -> None:
+        """A new process of a broker has opened all its directories."""
+        self.lost = {key for key in self.lost if key[0] != broker}
+
     def rejoin(self, broker: str, serves: Callable[[str], bool]) -> bool:
         """Let a counted-in broker catch up. True if a partition got a leader by it."""
         led = False
         for part in self.partitions:
-            if broker not in part.replicas:
+            if broker not in part.replicas or (broker, part.topic.name, part.id) in self.lost:
                 continue
             if part.leader == NOBODY:
                 self._elect(part)
@@ -84,7 +119,8 @@ class Replicas:
 
     def _elect(self, part: Partition) -> None:
         for broker in part.replicas:
-            if broker in part.isr and broker in self.unfenced:
+            lost = (broker, part.topic.name, part.id) in self.lost
+            if broker in part.isr and broker in self.unfenced and not lost:
                 part.leader = broker
                 return
         part.leader = NOBODY

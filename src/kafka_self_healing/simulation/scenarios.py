@@ -66,7 +66,7 @@ def cluster_of(shape: Shape) -> Cluster:
     """Return the inventory: controllers 100…, members 200…, combined nodes and brokers 1…"""
     nodes: dict[str, NodeConfig] = {}
     extra = frozenset({Kind.CERTIFICATE}) if shape.tls else frozenset[Kind]()
-    kinds = shape.kinds | extra | (frozenset({Kind.LOG}) if shape.members else frozenset())
+    kinds = shape.kinds | extra | {Kind.LOG}
     door = ListenerAccess(tls=TlsConfig()) if shape.tls else ListenerAccess()
     members_door = ZooKeeperAccess(tls=TlsConfig()) if shape.tls else ZooKeeperAccess()
     for i in range(shape.controllers):
@@ -126,10 +126,14 @@ def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenari
     for _ in range(count):
         at = round(rng.uniform(FIRST_FAULT_S if rng.random() < 0.95 else 0.5, end), 2)
         draft.extend(_fault(source, at))
+    more = Random(f"more {seed}")
+    if not plain and more.random() < 0.3:
+        draft.extend(_trouble(replace(source, rng=more), round(more.uniform(45.0, end), 2)))
     draft.sort(key=lambda fault: fault.at_s)
     mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
     loss = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
-    return Scenario(seed, shape, tuple(draft), loss, mode, horizon_s)
+    restarts = not plain and more.random() < 0.15
+    return Scenario(seed, shape, tuple(draft), loss, mode, horizon_s, restarts)
 
 
 def _shape(rng: Random) -> Shape:
@@ -209,6 +213,26 @@ def _hang(draw: Draw, at: float) -> list[faults.Fault]:
     if rng.random() < 0.25:
         found.append(faults.Hang(at + rng.uniform(0.0, 150.0), rng.choice(names)))
     return found
+
+
+def _trouble(draw: Draw, at: float) -> list[faults.Fault]:
+    rng, node = draw.rng, draw.rng.choice(draw.names)
+    for_s = rng.uniform(30.0, 150.0)
+    pick = rng.random()
+    if pick < 0.15:
+        return [faults.OneWayCut(at, node, for_s)]
+    if pick < 0.45:
+        how = rng.choice(tuple(faults.Disk))
+        return [faults.DiskFails(at, node, how, for_s if rng.random() < 0.5 else None)]
+    if pick < 0.6:
+        return [faults.HeapExhausted(at, node, rng.choice((0.4, 0.65, 1.0)))]
+    if pick < 0.75:
+        return [faults.HostFreezes(at, node, for_s)]
+    if pick < 0.83:
+        return [faults.PowerCut(at, node, for_s, starts_it=True)]
+    if pick < 0.93:
+        return [faults.CastOut(at, node)]
+    return [faults.LeaseLost(at, for_s, acts=True), faults.Crash(at + 2.0, node)]
 
 
 def _operator(draw: Draw, at: float) -> list[faults.Fault]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kafka_self_healing.model.control import OperatorCommand, Order
-from kafka_self_healing.simulation import faults
+from kafka_self_healing.simulation import faults, troubles
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Grip, Hands
 from kafka_self_healing.simulation.invariants import Judge
@@ -15,6 +15,9 @@ from kafka_self_healing.simulation.node import Node
 from kafka_self_healing.simulation.world import World
 
 CLOCK_FROZEN_STEP_S = 60.0
+OTHER_HEALER_S = 6.0
+"""How long another daemon takes to look and to act, once it has the lease."""
+
 GAP_S = 30.0
 """After a longer sleep the healer has to warm up again."""
 
@@ -115,6 +118,14 @@ class Stage:
                 self._set(node, "storage_missing", value=True)
             case faults.ForeignWork():
                 self._foreign_work(fault, node)
+            case (
+                faults.OneWayCut()
+                | faults.DiskFails()
+                | faults.HeapExhausted()
+                | faults.HostFreezes()
+                | faults.CastOut()
+            ):
+                troubles.strike(world, fault, node)
             case _:
                 pass
 
@@ -186,13 +197,9 @@ class Stage:
                 if fault.for_s > GAP_S:
                     agenda.after(fault.for_s, self._awake)
             case faults.LeaseLost():
-                self._lease(held=False)
-                agenda.after(fault.for_s, self._lease_back)
+                self._lease_lost(fault)
             case faults.HealerCrash():
-                if fault.in_act:
-                    self.shell.dies_in_act = (fault.down_s, fault.finish)
-                else:
-                    self.shell.die(fault.down_s, finish=fault.finish)
+                self._healer_dies(fault)
             case _:
                 pass
 
@@ -209,9 +216,29 @@ class Stage:
         self.judge.lease = held
         self.shell.hold_lease(held=held)
 
+    def _healer_dies(self, fault: faults.HealerCrash) -> None:
+        if fault.in_act:
+            self.shell.dies_in_act = (fault.down_s, fault.finish)
+        else:
+            self.shell.die(fault.down_s, finish=fault.finish)
+
+    def _lease_lost(self, fault: faults.LeaseLost) -> None:
+        self._lease(held=False)
+        self.world.agenda.after(fault.for_s, self._lease_back)
+        if fault.acts:
+            self.world.agenda.after(OTHER_HEALER_S, self._other_healer)
+
     def _lease_back(self) -> None:
         self._lease(held=True)
         self.judge.blind_since = self.world.now
+
+    def _other_healer(self) -> None:
+        """Whoever holds the lease starts what is gone and may be started."""
+        for node in self.world.nodes.values():
+            away = node.stop_requested or node.id in self.world.excused or node.storage_missing
+            busy = node.job or node.host_lock or node.dark or node.no_shell
+            if node.commissioned and not (away or busy or self.world.registered(node.id)):
+                self.world.start(node)
 
     def _say(self, order: Order, target: str) -> None:
         if order in {Order.ACK, Order.APPROVE}:

@@ -11,9 +11,14 @@ from random import Random
 
 from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.simulation.agenda import Agenda
+from kafka_self_healing.simulation.faults import Disk
 from kafka_self_healing.simulation.manager import Manager
 from kafka_self_healing.simulation.node import Node, Phase, Snapshot
 from kafka_self_healing.simulation.replicas import Replicas
+
+UNUSABLE = frozenset({Disk.FULL, Disk.DEAD})
+FALSE_PEACE_S = (1.0, 3.0)
+"""How long a process that goes on after a freeze still tells what it knew before."""
 
 
 class World(ABC):
@@ -37,7 +42,7 @@ class World(ABC):
         self.changed_at = -1.0e9
         self.excused: set[str] = set()
         """Nodes that an operator has taken over; their being down is known."""
-        self.manager = Manager(agenda, self.start)
+        self.manager = Manager(agenda, self.start, self.touch)
         self._pids = 100
         self.on_closed: Callable[[str], None] | None = None
         """Called when a node's connections are closed: the eyes' hint."""
@@ -130,7 +135,7 @@ class World(ABC):
 
     def healthy(self, node: Node) -> bool:
         """Whether the node serves, is counted in, and follows the quorum."""
-        if not node.serves or node.isolated:
+        if not node.serves or node.isolated or node.choked or node.cast_out or node.zombie:
             return False
         counted = not node.config.is_broker or node.id in self.replicas.unfenced
         return counted and (not node.config.is_keeper or self.follows(node))
@@ -157,7 +162,7 @@ class World(ABC):
         node.pid, node.run = self._pids, node.run + 1
         node.frozen = node.stop_requested = node.ours = node.by_manager = False
         node.exit_status = node.signal = None
-        node.tracer = 0
+        node.tracer, node.choked, node.cast_out, node.zombie = 0, 0.0, False, False
         node.last_words = ""
 
     def start(self, node: Node, *, by_hand: bool = False, ours: bool = False) -> bool:
@@ -176,6 +181,10 @@ class World(ABC):
             self.agenda.after(node.boot_s, self._booted, node, run)
         if node.dies_after_s is not None:
             self.agenda.after(node.dies_after_s, self._die, node, run)
+        if node.disk in UNUSABLE:
+            self.agenda.after(self.rng.uniform(0.8, 2.0), self._die, node, run)
+        else:
+            self.replicas.new_directories(node.id)
         if node.not_after is not None and self.now >= node.not_after:
             self.agenda.after(self.rng.uniform(2.6, 7.7), self._die, node, run)
         self.touch(node)
@@ -223,10 +232,11 @@ class World(ABC):
         """A broker that is counted in has caught up with its leaders."""
         if node.run != run or not node.serves or not self.settled or node.isolated:
             return
-        if node.id not in self.replicas.unfenced:
+        if node.id not in self.replicas.unfenced or node.muted:
             return
-        serves = self.nodes
-        if self.replicas.rejoin(node.id, lambda id_: serves[id_].serves):
+        nodes = self.nodes
+        reach = lambda id_: nodes[id_].serves and not nodes[id_].muted  # noqa: E731
+        if self.replicas.rejoin(node.id, reach):
             self.all_rejoin()
 
     def all_rejoin(self) -> None:
@@ -243,6 +253,7 @@ class World(ABC):
         self.session_runs_out(node)
         node.exit_status, node.signal, node.ended_at = exit_status, signal, self.now
         node.phase, node.pid, node.frozen = Phase.DOWN, 0, False
+        node.photo = None
         if not node.by_hand:
             self.manager.ended(node)
         node.keeper_up = node.by_hand = False
@@ -258,6 +269,8 @@ class World(ABC):
         self.keeper_lost(node, hung=True)
         self.session_runs_out(node)
         node.frozen = True
+        if node.config.is_broker and node.photo is None:
+            node.photo = self.replicas.fact(frozenset())
         self.touch(node)
 
     def thaw(self, node: Node) -> None:
@@ -265,7 +278,12 @@ class World(ABC):
         if not node.alive or not node.frozen:
             return
         node.frozen = False
+        self.agenda.after(self.rng.uniform(*FALSE_PEACE_S), self._sees_again, node, node.run)
         self._back(node)
+
+    def _sees_again(self, node: Node, run: int) -> None:
+        if node.run == run and not node.isolated and not node.frozen:
+            node.photo = None
 
     def isolate(self, node: Node) -> None:
         """Cut a node from all its peers, not from us."""
@@ -275,6 +293,15 @@ class World(ABC):
         self.keeper_lost(node, hung=True)
         self.session_runs_out(node)
         node.isolated = True
+        self.touch(node)
+
+    def cast_out(self, node: Node) -> None:
+        """It lives and reaches everybody, but takes part in nothing until it is a new process."""
+        if not node.alive or node.cast_out or node.phase is not Phase.SERVING:
+            return
+        self.keeper_lost(node, hung=True)
+        self.session_runs_out(node)
+        node.cast_out, node.since["cast_out"] = True, self.now
         self.touch(node)
 
     def rejoin_network(self, node: Node) -> None:
@@ -302,7 +329,7 @@ class World(ABC):
         node.frozen = False  # a manager's TERM comes with CONT
         node.stop_requested = requested
         node.phase = Phase.STOPPING
-        takes = self.rng.uniform(0.8, 2.0) if self.leader is not None else 30.0
+        takes = self.rng.uniform(0.8, 3.6) if self.leader is not None else 30.0
         self.deregister(node)
         self.touch(node)
         self.agenda.after(takes, self._stopped, node, node.run)
@@ -313,7 +340,7 @@ class World(ABC):
 
     def heartbeats(self, node: Node) -> bool:
         """Whether a broker keeps its session alive."""
-        return node.serves and not node.isolated
+        return node.serves and not node.isolated and not node.cast_out
 
     def resign(self, epoch: int) -> None:
         """Nobody leads any more, unless somebody else does by now."""

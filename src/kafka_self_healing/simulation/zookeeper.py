@@ -78,12 +78,18 @@ class ZooKeeperWorld(World):
 
     def mode(self, member: Node) -> str | None:
         """Return what a member that answers calls itself; None: it is not serving."""
-        if member.isolated:
+        if member.isolated or member.cast_out:
             early = self.now - member.last_fetch < SYNC_LIMIT_S
             return "follower" if early else None
         if not self.follows(member):
             return None
         return "leader" if member.id == self.leader else "follower"
+
+    def cast_out(self, node: Node) -> None:
+        """A broker without a session hears no more from the controller: it tells what it knew."""
+        if node.config.is_broker and node.photo is None:
+            node.photo = self.replicas.fact(frozenset())
+        super().cast_out(node)
 
     def _back(self, node: Node) -> None:
         super()._back(node)
@@ -149,7 +155,9 @@ class ZooKeeperWorld(World):
         if node.id in self.ephemeral and self.heartbeats(node):
             node.session += 1
             session = self.cluster.session_timeout_s
-            left = session - self.rng.uniform(0.0, min(LAST_PING_S, session / 3))
+            # The ensemble looks for expired sessions once in a tick.
+            late = self.rng.uniform(0.0, self.cluster.tick_s)
+            left = session - self.rng.uniform(0.0, min(LAST_PING_S, session / 3)) + late
             self.agenda.after(left, self._session_over, node, node.session)
 
     def _session_over(self, node: Node, session: int) -> None:
@@ -195,7 +203,8 @@ class ZooKeeperWorld(World):
 
     def try_register(self, node: Node) -> None:
         """A broker registers, or dies of its own old registration."""
-        ready = node.phase is Phase.WAITING and not node.frozen and not node.isolated
+        out = node.isolated or node.cast_out
+        ready = node.phase is Phase.WAITING and not node.frozen and not out
         if not ready or not self.led:
             return
         if node.id in self.ephemeral:
