@@ -83,10 +83,17 @@ def windows_within_memory(document: Document, parts: Parts) -> Iterator[Problem]
             message = f"acts are remembered for {longest:.0f} s: make the window no longer"
             yield document.problem(("budgets", name, "window_s"), message)
     for name in ("anti_flap_s", "heap_anti_flap_s", "restart_spacing_s"):
-        value = document.at(("policy", name))
-        if isinstance(value, int | float) and value > longest:
+        if _number(document.at(("policy", name))) > longest:
             message = f"acts are remembered for {longest:.0f} s: make it no longer"
             yield document.problem(("policy", name), message)
+
+
+def _number(written: object) -> float:
+    """Return a number as it is written; what is none is told of elsewhere."""
+    try:
+        return float(str(written))
+    except ValueError:
+        return 0.0
 
 
 def _acts_needed(ladder: tuple[Rung, ...]) -> dict[str, int]:
