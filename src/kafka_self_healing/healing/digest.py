@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.decision import Answer
 from kafka_self_healing.model.event import HEALED, MERGED, Decided, IncidentClosed
-from kafka_self_healing.model.incident import EXPECTED, Condition, Incident, Reply, reply
+from kafka_self_healing.model.incident import Condition, Incident, Reply, reply
 
 DAY_S = 24 * 3600.0
 KEPT = 100
@@ -55,11 +55,11 @@ def after_decision(day: Day, event: Decided) -> Day:
 def after_end(day: Day, event: IncidentClosed) -> Day:
     """Return the day after the end of an incident; what was only suspected is nobody's news."""
     incident = event.incident
-    if incident.confirmed is None or incident.condition in EXPECTED or event.how == MERGED:
+    what = incident.cause or incident.condition
+    if incident.confirmed is None or reply(what) is Reply.LEAVE or event.how == MERGED:
         return day
     if len(day.over) >= KEPT:
         return replace(day, left_out=day.left_out + 1)
-    what = incident.cause or incident.condition
     over = Over(event.at, what, incident.nodes, event.how, len(incident.acts))
     return replace(day, over=(*day.over, over))
 
@@ -108,7 +108,8 @@ def _is_note(incident: Incident) -> bool:
 
 def _is_open(incident: Incident) -> bool:
     quiet = {Reply.NOTE, Reply.LEAVE}
-    return incident.confirmed is not None and reply(incident.condition) not in quiet
+    what = incident.cause or incident.condition
+    return incident.confirmed is not None and reply(what) not in quiet
 
 
 def _open_words(incident: Incident, now: Instant) -> str:

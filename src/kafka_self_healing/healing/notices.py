@@ -177,7 +177,8 @@ def _lines(turn: Turn, incidents: Sequence[Incident]) -> tuple[str, ...]:
 
 
 def _line(now: Instant, incident: Incident) -> str:
-    text = f"{incident.id}: {_what(incident)} of {where(incident.nodes)}"
+    suspected = "" if incident.confirmed else ", suspected"
+    text = f"{incident.id}: {_what(incident)} of {where(incident.nodes)}{suspected}"
     text += f", for {lasting(now.since(incident.opened))}"
     return f"{text}: {incident.escalation}" if incident.escalation else text
 

@@ -32,7 +32,11 @@ IMPLIED: dict[Condition, frozenset[Reason]] = {
 
 
 def absorb(turn: Turn, cluster: ClusterView) -> None:
-    """Say of each node's confirmed incident which one of the cluster explains it now, if any."""
+    """Say of each node's incident which one of the cluster explains it now, if any.
+
+    Of a suspected one too: what is only suspected of a node when the cluster's is told is the same
+    trouble, and is not told once more when it is confirmed.
+    """
     wide = [
         one
         for condition in CLUSTER_WIDE
@@ -41,7 +45,7 @@ def absorb(turn: Turn, cluster: ClusterView) -> None:
     ]
     joined: dict[str, list[Incident]] = {}
     for incident in list(turn.memory.incidents.values()):
-        if incident.subject not in cluster.nodes or incident.confirmed is None:
+        if incident.subject not in cluster.nodes:
             continue
         whole = next((one for one in wide if incident.subject in one.nodes), None)
         if whole is None and incident.part_of:
