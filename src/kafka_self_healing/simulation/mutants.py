@@ -126,6 +126,11 @@ def _open_requests_ignored() -> Any:
     return _set(planning, "_draft", drafted)
 
 
+def _leader_in_line() -> Any:
+    rank = planning.rank
+    return _set(planning, "rank", lambda node, **more: rank(node, **(more | {"leads": False})))
+
+
 def _ruok_believed() -> Any:
     """Take a member's imok for a sign that it serves."""
     read = ensemble.own_word
@@ -138,12 +143,27 @@ def _ruok_believed() -> Any:
     return _set(assessment, "own_word", believed)
 
 
+def _reach_not_asked() -> Any:
+    """Take it for granted that a node's host reaches the quorum."""
+    stack = ExitStack()
+    for rules in (diagnosis.network, diagnosis.quorum):
+        stack.enter_context(_set(rules, "reaches_quorum", lambda *_: True))
+    return stack
+
+
 WEAKENINGS: dict[str, Callable[[], Any]] = {
     "hung before the drop": _hung_rule,
     "gone by one family": _half_proven,
     "ages of facts ignored": _ages_ignored,
     "ruok is believed": _ruok_believed,
     "open requests ignored": _open_requests_ignored,
+    "what it reaches is not asked": _reach_not_asked,
+    "its own word is not asked": lambda: _set(diagnosis.quorum, "own_word", lambda *_: False),
+    "its own fetches are not asked": lambda: _set(
+        diagnosis.replication, "follows", lambda *_: True
+    ),
+    "replicas are not asked": lambda: without("replicas_are_safe"),
+    "the leader has no last place": _leader_in_line,
     "no rule names it": lambda: _not_told_apart(
         Condition.NOT_COMMISSIONED, Condition.STORAGE_MISSING
     ),
@@ -237,8 +257,11 @@ MUTANTS: tuple[Mutant, ...] = (
         f.Hang(200, "2"), shape=WIDE,
     ),
     _guard(
-        "controller_last", "order", f.Says(50, Order.MAINTENANCE, "1"), f.Crash(60, "1"),
-        f.Lie(150, "2", Family.OURS, 100), shape=Shape(combined=5, min_isr=1), weaken=EARLY,
+        "controller_last", "order", f.Says(50, Order.MAINTENANCE, "5"), f.Crash(60, "5"),
+        f.Says(100, Order.ACK, "5"), f.Says(140, Order.MAINTENANCE, "2"),
+        f.Lie(150, "2", Family.OURS, 200), f.Says(163, Order.MAINTENANCE_END, "2"),
+        f.Says(163, Order.MAINTENANCE_END, "5"),
+        shape=Shape(combined=5, min_isr=1), weaken=(*EARLY, "the leader has no last place", "no look after the proposal"),
         seed=4,
     ),
     _guard(
@@ -274,6 +297,25 @@ MUTANTS: tuple[Mutant, ...] = (
     _at(
         "a hung member is restarted before the drop", "", "I3", f.Hang(100, "202"), removes=EARLY,
         shape=ZOOKEEPER,
+    ),
+    _at(
+        "a controller is restarted for its network", "", "I3", f.Isolate(60, "101", 200),
+        removes=("what it reaches is not asked",),
+    ),
+    _at(
+        "a broker is restarted for its network", "", "I3", f.Isolate(60, "1", 200),
+        removes=("what it reaches is not asked",), shape=replace(ZOOKEEPER, brokers=4),
+    ),
+    _at(
+        "a broker is restarted by the others' word alone", "", "I3",
+        f.Lie(60, "1", Family.THEIRS, 200), removes=("its own word is not asked",),
+        shape=replace(APART, brokers=4),
+    ),
+    _at(
+        "a leader is restarted for the network between brokers", "", "I3",
+        f.OneWayCut(60, "1", 200), removes=("its own fetches are not asked",),
+        shape=replace(APART, brokers=4, kinds=ALL_KINDS | {Kind.CANARY}),
+        weaken=("replicas are not asked", "bystanders are not asked"),
     ),
     _at(
         "a node is gone after one look", "", "hasty", f.Crash(60, "1"),
