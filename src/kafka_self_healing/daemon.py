@@ -14,10 +14,11 @@ from kafka_self_healing import __version__
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.daemon_ports import Eyes, Hands, Store, Voice
 from kafka_self_healing.errors import ControlError, StorageError
-from kafka_self_healing.healing import explain
+from kafka_self_healing.healing import approvals, explain
 from kafka_self_healing.healing.healer import Aborted, Input, LeaseChanged, Step, step
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.healing.view import View
+from kafka_self_healing.healing.waiting import plan_words
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.event import (
     ConfigLoaded,
@@ -354,6 +355,8 @@ class Daemon:
                 return explain.status(self._last, self._policy, now)
             case "nodes":
                 return explain.nodes(self._last, now)
+            case "plan":
+                return {"plan": plan_words(self._memory.plan, now)}
             case "explain":
                 node, known = str(request.get("node", "")), self._last.cluster.nodes
                 if node not in known:
@@ -369,7 +372,11 @@ class Daemon:
         numeric = isinstance(until, int | float) and math.isfinite(until)
         if until is not None and not numeric:
             raise ControlError("until is a moment in UTC seconds, or null")
-        if order in {Order.ACK, Order.APPROVE} and target not in self._memory.incidents:
+        if order is Order.APPROVE:
+            target, why = approvals.approvable(self._memory, target, self._clock.now())
+            if why:
+                raise ControlError(why)
+        if order is Order.ACK and target not in self._memory.incidents:
             known = ", ".join(self._memory.incidents) or "none"
             raise ControlError(f"there is no open incident {target!r}; open: {known}")
         maintained = {"", self._cluster.name, *self._cluster.nodes}

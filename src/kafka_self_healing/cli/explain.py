@@ -79,6 +79,10 @@ def _print_now(reply: dict[str, Any]) -> None:
     click.echo("what is seen:")
     for line in reply["looks"]:
         click.echo(f"  {line}")
+    if reply["circuit_open"]:
+        click.echo(f"circuit open until: {reply['circuit_open']['lifted_by']}")
+    if reply["plan"]:
+        click.echo(f"a step of {reply['plan']['id']} ({reply['plan']['state']})")
     if reply["diagnosis"]:
         click.echo(f"diagnosis: {reply['diagnosis']['condition']}")
         for line in reply["diagnosis"]["evidence"]:

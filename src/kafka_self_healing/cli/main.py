@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "status",
     "nodes": "nodes",
     "explain": "explain",
+    "plan": "plan",
     "pause": "pause",
     "resume": "resume",
     "maintenance": "maintenance",

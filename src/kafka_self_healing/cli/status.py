@@ -25,6 +25,17 @@ def command(config: Path | None, state_dir: Path | None, *, as_json: bool) -> No
         click.echo(f"{switch['order']}{what} by {switch['by']}: {switch['reason']}")
     for node, word in reply["nodes"].items():
         click.echo(f"  node {node}: {word}")
+    for one in reply["circuits_open"]:
+        click.echo(
+            f"  node {one['node']}: circuit open, {one['attempts']} attempts against"
+            f" {one['condition']} are used up (lifted by: {one['lifted_by']})"
+        )
+    for one in reply["approvals"]:
+        what = f"{one['action']} on node {one['node']}" if one["node"] else one["action"]
+        click.echo(f"{one['id']} asks to approve: {what}, until {one['until']}")
+        click.echo(f"    kafka-self-healing approve {one['approve']}")
+        for line in one["lifts"]:
+            click.echo(f"    lifts {line}")
     if not reply["incidents"]:
         click.echo("no open incident")
     for incident in reply["incidents"]:

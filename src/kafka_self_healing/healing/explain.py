@@ -15,6 +15,7 @@ from kafka_self_healing.healing.healer import Step
 from kafka_self_healing.healing.numbers import numbers
 from kafka_self_healing.healing.planning import draft
 from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.healing.waiting import circuit, plan_words, waiting
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.codec import to_plain
 from kafka_self_healing.model.incident import HEALABLE, Condition, Diagnosis, Incident, reply
@@ -43,6 +44,7 @@ def status(step: Step, policy: Policy, now: Instant) -> Answer:
         "incidents": [_incident(incident, now) for incident in memory.incidents.values()],
         "acts": [to_plain(request) for request in memory.requests.values()],
         "acts_done": len(memory.acts),
+        **waiting(step, policy, now),
     }
 
 
@@ -70,6 +72,10 @@ def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:
     answer["diagnosis"] = to_plain(diagnosis) if diagnosis else None
     answer["incident"] = _incident(incident, now) if incident else None
     answer["story"] = list(incident.story) if incident else []
+    answer["circuit_open"] = circuit(step, policy, node)
+    plan = plan_words(step.memory.plan, now)
+    mine = plan is not None and any(one["node"] == node for one in plan["steps"])
+    answer["plan"] = plan if mine else None
     answer["act"] = None
     answer["reasons"] = []
     answer["guards"] = []

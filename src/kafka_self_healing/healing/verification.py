@@ -33,7 +33,7 @@ def verify(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> 
         if node is None or request.ended is None:
             continue
         if request.state is RequestState.UNKNOWN:
-            _resolve(turn, request, node)
+            _resolve(turn, cluster, request, node)
         elif request.state is RequestState.VERIFYING:
             _judge(turn, cluster, request, found.get(request.node))
 
@@ -151,6 +151,8 @@ def _page_stall(turn: Turn, request: RecoveryRequest, what: str) -> None:
     for follows in (turn.view.recoveries, turn.view.catching_up):
         if request.node in follows:
             moved.append(follows[request.node].fell_at)
+    if request.node in turn.view.progress:
+        moved.append(turn.view.progress[request.node].moved_at)
     due = max(moved) + turn.policy.stall_s
     if turn.now.mono_s >= due:
         stood = turn.now.mono_s - max(moved)
@@ -228,11 +230,11 @@ def _asks_again(
     looks_s = turn.policy.silent_looks * turn.policy.suspect_interval_s
     if diagnosis.condition is not Condition.PROCESS_HUNG:
         session = cluster.view.cluster.session_timeout_s
-        looks_s = turn.policy.confirm_s + turn.policy.lost_sessions * session
+        looks_s = turn.policy.confirm_s + turn.policy.signs.out_sessions * session
     return track.result.started - request.ended.mono_s >= looks_s
 
 
-def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
+def _resolve(turn: Turn, cluster: ClusterView, request: RecoveryRequest, node: Standing) -> None:
     """Find out by a fresh look what became of an act of which the end is unknown."""
     track = turn.view.track(request.node, Kind.SERVICE)
     assert request.ended is not None
@@ -251,7 +253,7 @@ def _resolve(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
     elif node.process is Process.ENDED and same_run:
         _undone(turn, request, "it was never carried out")
     elif node.process is Process.ENDED and known:
-        _end(turn, request, RequestState.FAILED, "the process ran and ended again")
+        _ended_by_itself(turn, cluster, request, "the process ran and ended again")
     else:
         _unknown_for_long(turn, request)
 

@@ -28,6 +28,7 @@ from kafka_self_healing.model.incident import Condition, IncidentState
 from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import (
+    ActClass,
     RecoveryRequest,
     RecoveryResult,
     RequestState,
@@ -216,8 +217,10 @@ class Replay:
             stop_style=stop_style(last.cluster.nodes[node], self._policy),
             pid_before=service.pid if service else None,
         )
-        wanted = frozenset(n for n, d in diagnoses.items() if d.confirmed and n != node)
-        cluster = replace(last.cluster, queued=wanted & frozenset(last.cluster.nodes))
+        others = frozenset(n for n, d in diagnoses.items() if d.confirmed and n != node)
+        restart = request.act_class is ActClass.RESTART
+        ready = others & frozenset(last.cluster.nodes) if restart else last.cluster.ready
+        cluster = replace(last.cluster, ready=ready)
         return Question(request, cluster, self._memory, self._policy, found)
 
     def _ids(self, nodes: Sequence[str]) -> list[Any]:

@@ -326,7 +326,7 @@ def _small_group() -> Question:
 
 def _controller_last() -> Question:
     ask = question(quiet(), "1", RESTART)
-    return replace(ask, view=replace(ask.view, queued=frozenset({"1", "3"})))
+    return replace(ask, view=replace(ask.view, ready=frozenset({"1", "3"})))
 
 
 def _anti_flap() -> Question:
@@ -416,7 +416,7 @@ def _ensemble_differs() -> Question:
 
 def _zookeeper_controller_last() -> Question:
     ask = question(_zookeeper(), "1", RESTART)
-    return replace(ask, view=replace(ask.view, queued=frozenset({"1", "3"})))
+    return replace(ask, view=replace(ask.view, ready=frozenset({"1", "3"})))
 
 
 def _zookeeper() -> Scene:
@@ -455,7 +455,7 @@ CASES = [
     Case("two_families", START, _no_longer, "nothing_wrong", "nothing asks", "condition"),
     Case("no_unresolved_act", START, _open_act, "unresolved_act", "executing", "end"),
     Case("one_at_a_time", START, _slot, "slot_taken", "is executing", "end"),
-    Case("restart_spacing", RESTART, _spacing, "restart_spacing", "was restarted", "approval"),
+    Case("restart_spacing", RESTART, _spacing, "restart_spacing", "back from a restart", "approval"),
     Case("no_foreign_work", START, _job, "unit_job", "a job is queued", "end of the job"),
     Case("no_foreign_work", RESTART, _debugger, "debugger", "debugger", "detaching"),
     Case("no_foreign_work", RESTART, _reassigning, "reassignment", "being moved", "approval"),
