@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,22 @@ from kafka_self_healing.clock import boot_seconds, pause
 
 pytestmark = pytest.mark.cluster
 
-LIMIT_S = 240.0
+LIMIT_S = 400.0
 GONE_LIMIT_S = 10.0
+AT_ONCE = 2
+"""How many demos run at the same time where that is asked for: most of a demo is waiting."""
+
+OPTIONS = {
+    "slow-start": ("--fault", "slow-start"),
+    "hang": ("--fault", "hang"),
+    "stop": ("--fault", "stop"),
+    "quorum-loss": ("--fault", "quorum-loss"),
+    "two-crashes": ("--fault", "two-crashes"),
+    "none": ("--fault", "none"),
+    "paused": ("--paused", "--seed", "5"),
+    "no-heal": ("--no-heal", "--seed", "2"),
+}
+"""The demos that run so; first the longest, and those that must be calm beside calm ones."""
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
@@ -94,41 +110,79 @@ def test_crash_is_healed_and_nothing_is_left(folder: Path) -> None:
     assert nothing_is_left(folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A demo that has ended: its folder, exit code, and all that it wrote."""
+
+    folder: Path
+    code: int
+    text: str
+
+
+@pytest.fixture(scope="module")
+def demos(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    kafka_jars: list[Path],
+    java: object,
+) -> Iterator[dict[str, Future[Ended]]]:
+    """All demos of `OPTIONS` whose tests were chosen, begun in that order."""
+    assert kafka_jars
+    assert java
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = {spec.params.get("demo") for spec in specs if spec is not None}
+    begun: list[subprocess.Popen[str]] = []
+
+    def run(name: str) -> Ended:
+        folder = tmp_path_factory.mktemp(name) / "demo"
+        begun.append(start(folder, *OPTIONS[name]))
+        return Ended(folder, *finish(begun[-1]))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(run, name) for name in OPTIONS if name in chosen}
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in begun:
+            process.terminate()
+
+
+@pytest.fixture
+def demo(request: pytest.FixtureRequest, demos: dict[str, Future[Ended]]) -> Ended:
+    """The demo of a name, once it has ended."""
+    return demos[request.param].result()
+
+
+FAULTS = ["slow-start", "hang", "stop", "quorum-loss", "two-crashes", "none"]
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize(
-    "fault", ["hang", "stop", "quorum-loss", "two-crashes", "slow-start", "none"]
-)
-def test_every_other_fault_ends_right(folder: Path, fault: str) -> None:
+@pytest.mark.parametrize("demo", FAULTS, indirect=True)
+def test_every_other_fault_ends_right(demo: Ended) -> None:
     """The demo's own observer saw the right thing, and nothing is left."""
-    code, text = finish(start(folder, "--fault", fault))
-
-    assert code == 0, text
-    assert "RIGHT: " in text
-    assert figures(folder)["records"]["lost"] == 0
-    assert nothing_is_left(folder)
+    assert demo.code == 0, demo.text
+    assert "RIGHT: " in demo.text
+    assert figures(demo.folder)["records"]["lost"] == 0
+    assert nothing_is_left(demo.folder)
 
 
 @pytest.mark.heavy
-def test_paused_waits_for_the_resume(folder: Path) -> None:
+@pytest.mark.parametrize("demo", ["paused"], indirect=True)
+def test_paused_waits_for_the_resume(demo: Ended) -> None:
     """Nothing is done while paused, it says why, and after the resume the node is healed."""
-    code, text = finish(start(folder, "--paused", "--seed", "5"))
-
-    assert code == 0, text
-    explained = text.index("(lifted by: kafka-self-healing resume)")
-    assert explained < text.index("  resumed") < text.index("asked by healer")
-    assert nothing_is_left(folder)
+    assert demo.code == 0, demo.text
+    explained = demo.text.index("(lifted by: kafka-self-healing resume)")
+    assert explained < demo.text.index("  resumed") < demo.text.index("asked by healer")
+    assert nothing_is_left(demo.folder)
 
 
 @pytest.mark.heavy
-def test_without_healing_it_only_says_what_it_would_do(folder: Path) -> None:
+@pytest.mark.parametrize("demo", ["no-heal"], indirect=True)
+def test_without_healing_it_only_says_what_it_would_do(demo: Ended) -> None:
     """In mode observe there are zero acts, and the start that would be done is named."""
-    code, text = finish(start(folder, "--no-heal", "--seed", "2"))
-
-    assert code == 0, text
-    assert "would act: service:start on node" in text
-    assert "asked by healer" not in text
-    assert "in_sync" not in figures(folder)["victims"][0]["observer_s"]
-    assert nothing_is_left(folder)
+    assert demo.code == 0, demo.text
+    assert "would act: service:start on node" in demo.text
+    assert "asked by healer" not in demo.text
+    assert "in_sync" not in figures(demo.folder)["victims"][0]["observer_s"]
+    assert nothing_is_left(demo.folder)
 
 
 def read_until(process: subprocess.Popen[str], is_there: Callable[[str], bool]) -> None:
