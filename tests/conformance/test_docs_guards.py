@@ -14,6 +14,7 @@ from kafka_self_healing.healing.diagnosis.table import ROWS
 from kafka_self_healing.healing.guards import ALSO_APPROVABLE, MATRIX
 from kafka_self_healing.model.decision import Reason
 from kafka_self_healing.model.incident import CLUSTER_WIDE, Condition, Reply
+from kafka_self_healing.model.notification import NoticeKind
 
 DOCS = Path(__file__).parents[2] / "docs"
 BUDGETS = {"node_budget", "cluster_budget", "fleet_budget"}
@@ -92,6 +93,11 @@ def test_the_page_of_conditions_has_every_one_and_every_answer() -> None:
     above = text[: text.index("\n## ")]
     assert all(f"`{word.value}`" in above for word in Reply)
     assert all(condition.value in above for condition in CLUSTER_WIDE)
+
+
+def test_every_kind_of_notice_is_explained_to_operators() -> None:
+    """docs/notices.md has a row for each, in the enum's order."""
+    assert [row[0].strip("`") for row in rows("notices.md")] == [k.value for k in NoticeKind]
 
 
 def test_the_workflow_is_in_the_order_of_step() -> None:

@@ -17,9 +17,9 @@ class NoticeKind(StrEnum):
     """
 
     FAILURE = "failure"
-    ESCALATION = "escalation"
     REFUSAL = "refusal"
     GAVE_UP = "gave-up"
+    ESCALATION = "escalation"
     RECOVERY = "recovery"
     REMINDER = "reminder"
     DIGEST = "digest"

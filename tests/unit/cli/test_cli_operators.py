@@ -125,6 +125,21 @@ async def test_explain_in_words(recorded: Recorded, tmp_path: Path, kheal: Run) 
     assert "the story so far:" in lines
 
 
+async def test_explain_lists_every_guard_and_the_runbook(
+    recorded: Recorded, tmp_path: Path, kheal: Run
+) -> None:
+    """Those that refuse first, then those that permit with their numbers; what you do."""
+    ended = await _served(recorded, tmp_path, kheal, "explain", "2")
+
+    lines = ended.out.splitlines()
+    first = lines.index("guards of service:start:")
+    assert lines[first + 1].startswith("  not_paused refuses:")
+    assert "  attempts_left permits: attempt 1 of rung 1 of 1" in lines
+    assert "  mode_permits permits: mode auto" in lines
+    assert any(line.startswith("what you do: ") for line in lines)
+    assert any(line.startswith("  contradicted by: ") for line in lines)
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_the_answer_as_json_is_the_daemon_s_own(
     recorded: Recorded,
