@@ -44,6 +44,8 @@ def follow(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> 
         return
     plan = plan if plan is not None and plan.open else None
     incident = _called_for(turn.memory, cluster)
+    if incident is not None and plan is None and _still_suspected(cluster, found):
+        return
     steps = () if incident is None else in_order(turn.memory, cluster, found)
     if incident is None or len(steps) < LEAST_STEPS:
         if plan is not None:
@@ -60,6 +62,12 @@ def follow(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> 
         plan = None
     if plan is None or [s.node for s in plan.steps] != [s.node for s in steps]:
         _propose(turn, incident, plan, steps, expired)
+
+
+def _still_suspected(cluster: ClusterView, found: Mapping[str, Diagnosis]) -> bool:
+    """Whether it is not yet known of every process that has ended why it did."""
+    ended = (found[id_] for id_, node in cluster.nodes.items() if id_ in found and node.gone)
+    return any(one.waiting and reply(one.condition) is Reply.START for one in ended)
 
 
 def _called_for(memory: Memory, cluster: ClusterView) -> Incident | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from kafka_self_healing.model.plan import ColdStart
-from kafka_self_healing.model.recovery import RecoveryRequest
+from kafka_self_healing.model.event import OperatorSaid
+from kafka_self_healing.model.plan import ColdStart, PlanState
+from kafka_self_healing.model.recovery import RecoveryRequest, RequestState
 from kafka_self_healing.simulation.record import Record
-from kafka_self_healing.simulation.replicas import NOBODY
 from kafka_self_healing.simulation.world import World
 
 
@@ -17,32 +18,58 @@ class Consent:
     def __init__(self, world: World, record: Record, broken: Callable[[str, str], None]) -> None:
         self.world, self.record = world, record
         self.plan: ColdStart | None = None
+        self._until: dict[str, float] = {}
+        self._held: list[tuple[frozenset[str], frozenset[str]]] = []
         self._broken = broken
+
+    def follow(self, plan: ColdStart) -> None:
+        """A plan as it stands now. What its nodes held when it was approved is its order."""
+        begins = plan.state is PlanState.RUNNING and (
+            self.plan is None or self.plan.state is not PlanState.RUNNING
+        )
+        self.plan = plan
+        if begins:
+            dead = {id_ for id_, node in self.world.nodes.items() if not node.alive}
+            self._held = [
+                (frozenset(part.replicas), frozenset(part.isr))
+                for part in self.world.replicas.partitions
+                if part.isr and set(part.isr) <= dead
+            ]
+
+    def hear(self, said: OperatorSaid) -> None:
+        """An approval: of an incident, until a moment."""
+        until = said.command.until
+        end = math.inf if until is None else said.at.mono_s + until - said.at.utc_s
+        self._until[said.command.target] = end
 
     def given(self, request: RecoveryRequest) -> bool:
         """Whether a person approved this act, its incident, or the plan of which it is a step."""
         plan = self.plan
         if request.plan and plan is not None and plan.id == request.plan:
-            return plan.incident in self.record.approved
-        return bool({request.id, request.incident} & self.record.approved)
+            return plan.incident in self._until
+        now = self.world.now
+        return any(self._until.get(key, 0.0) > now for key in (request.id, request.incident))
 
     def judge(self, request: RecoveryRequest) -> None:
         """Judge the start of a plan's step: a plan has one order, whatever else goes on."""
         plan = self.plan
         if plan is None or request.plan != plan.id:
             return
-        if plan.incident not in self.record.approved:
+        if plan.incident not in self._until:
             self._broken("I4", f"{request.id} of {plan.id}, which nobody approved")
+        mine = [r for r in self.record.requests.values() if r.plan == plan.id]
+        if any(r.state is RequestState.FAILED for r in mine):
+            self._broken("plan", f"{request.id} of {plan.id}, of which a step has failed")
         before = [step.node for step in plan.steps if not step.done and step.node != request.node]
         dead = {id_ for id_ in before if not self.world.nodes[id_].alive}
         config = self.world.nodes[request.node].config
         keepers = sorted(id_ for id_ in dead if self.world.nodes[id_].config.is_keeper)
         if keepers and not config.is_keeper:
             self._broken("plan", f"{request.id}: a broker goes before {', '.join(keepers)}")
-        for part in self.world.replicas.partitions:
-            holders = set(part.isr) & dead
-            stale = request.node in part.replicas and request.node not in part.isr
-            if part.leader == NOBODY and stale and holders and not config.is_keeper:
+        for replicas, isr in self._held:
+            holders = isr & dead
+            stale = request.node in replicas - isr and not isr - dead
+            if stale and holders and not config.is_keeper:
                 text = f"{request.id}: a stale copy goes before {', '.join(sorted(holders))}"
                 self._broken("plan", text)
                 return

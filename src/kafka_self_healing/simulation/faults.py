@@ -158,6 +158,10 @@ class Says:
     target: str = ""
 
 
+PLAN = "the plan"
+"""Target of an APPROVE: the ordered cold start that is proposed then."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClockStep:
     """UTC is set by so many seconds; the boot clock is not."""

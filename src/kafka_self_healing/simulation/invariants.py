@@ -103,7 +103,7 @@ class Judge:
                 case LatchLifted():
                     record.latch = ""
                 case PlanChanged(plan=plan):
-                    self.consent.plan = plan
+                    self.consent.follow(plan)
                 case _:
                     pass
 
@@ -161,7 +161,7 @@ class Judge:
                     record.acknowledged[node] = self.world.now
                 record.latch = ""
             case Order.APPROVE:
-                record.approved.add(target)
+                self.consent.hear(event)
 
     # --- an act touches the world ---
 

@@ -11,15 +11,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kafka_self_healing.healing import assessment, diagnosis, ensemble, guards, planning
+from kafka_self_healing.healing import (
+    assessment,
+    cold_start,
+    diagnosis,
+    ensemble,
+    guards,
+    planning,
+)
 from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
+from kafka_self_healing.healing.guards import history, quorum
+from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.control import OperatorCommand, Order
+from kafka_self_healing.model.decision import Verdict
 from kafka_self_healing.model.evidence import Family, Kind, ProtocolFact
 from kafka_self_healing.model.health import Track
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
 from kafka_self_healing.model.policy import Budget, Mode, Policy
+from kafka_self_healing.model.recovery import RecoveryRequest, RequestState
 from kafka_self_healing.simulation import faults as f
 from kafka_self_healing.simulation.runner import Outcome, play
 from kafka_self_healing.simulation.scenarios import ALL_KINDS, Scenario, Shape
@@ -127,8 +138,34 @@ def _open_requests_ignored() -> Any:
 
 
 def _leader_in_line() -> Any:
-    rank = planning.rank
+    rank = quorum.rank
     return _set(planning, "rank", lambda node, **more: rank(node, **(more | {"leads": False})))
+
+
+_IN_ORDER, _APPROVED, _SLOT = cold_start.in_order, cold_start._approved, history._slot_held  # noqa: SLF001
+
+
+def _out_of_order(*args: Any) -> Any:
+    """Put those first that nobody needs; only the voters keep their place."""
+    steps = _IN_ORDER(*args)
+    voters = tuple(step for step in steps if "dead voter" in step.why)
+    return voters + tuple(reversed(steps[len(voters) :]))
+
+
+def _begun_by_nobody(turn: Any, plan: Any) -> bool:
+    given = OperatorCommand(Order.APPROVE, "nobody", target=plan.incident)
+    turn.memory = replace(turn.memory, approvals={plan.incident: given})
+    return _APPROVED(turn, plan)
+
+
+def _unknown_is_over() -> Any:
+    def held(question: Question, other: RecoveryRequest) -> Verdict | None:
+        ended = other.ended or other.proposed
+        if other.state is RequestState.UNKNOWN and question.now > ended.mono_s:
+            return None
+        return _SLOT(question, other)
+
+    return _set(history, "_slot_held", held)
 
 
 def _ruok_believed() -> Any:
@@ -170,6 +207,13 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "one family suffices": lambda: without("two_families"),
     "a registration stands in no way": lambda: without("registration_released"),
     "bystanders are not asked": lambda: without("others_are_well"),
+    "a plan begins unapproved": lambda: _set(cold_start, "_approved", _begun_by_nobody),
+    "a plan has no order": lambda: _set(cold_start, "in_order", _out_of_order),
+    "a plan goes on after a failure": lambda: _set(cold_start, "_went_wrong", lambda *_: ""),
+    "approvals have no end": lambda: _set(
+        Question, "approval", property(lambda q: q.memory.approvals.get(q.request.incident))
+    ),
+    "a restart of unknown end is over": _unknown_is_over,
     "no look after the proposal": lambda: without("still_true"),
 }
 
@@ -185,6 +229,7 @@ def _guard(guard: str, caught_by: str, *faults: Any, **more: Any) -> Mutant:
     return _at(guard, guard, caught_by, *faults, **more)
 
 
+APART_NODES = ("100", "101", "102", "1", "2", "3")
 BLIND = ("101", "102", "4", "5", "6")
 EARLY = ("hung before the drop",)
 LOW_BUDGET = Policy(start_budget=Budget(2, 3600.0))
@@ -261,8 +306,8 @@ MUTANTS: tuple[Mutant, ...] = (
         f.Says(100, Order.ACK, "5"), f.Says(140, Order.MAINTENANCE, "2"),
         f.Lie(150, "2", Family.OURS, 200), f.Says(163, Order.MAINTENANCE_END, "2"),
         f.Says(163, Order.MAINTENANCE_END, "5"),
-        shape=Shape(combined=5, min_isr=1), weaken=(*EARLY, "the leader has no last place", "no look after the proposal"),
-        seed=4,
+        shape=Shape(combined=5, min_isr=1), seed=4,
+        weaken=(*EARLY, "the leader has no last place", "no look after the proposal"),
     ),
     _guard(
         "anti_flap", "I5", f.Hang(100, "1"), f.Hang(200, "1"), f.Says(230, Order.ACK, "1"),
@@ -318,6 +363,32 @@ MUTANTS: tuple[Mutant, ...] = (
         weaken=("replicas are not asked", "bystanders are not asked"),
     ),
     _at(
+        "a plan begins unapproved", "", "I4", *(f.Crash(60, id_) for id_ in APART_NODES),
+        removes=("a plan begins unapproved",), mode=Mode.APPROVE,
+    ),
+    _at(
+        "a plan has no order", "", "plan", f.Crash(60, "3"),
+        *(f.Crash(100, id_) for id_ in APART_NODES), f.Says(140, Order.APPROVE, f.PLAN),
+        removes=("a plan has no order",), mode=Mode.APPROVE,
+    ),
+    _at(
+        "a plan goes on after a failure", "", "plan",
+        *(f.Crash(60, id_, 0.0, 3.0 if id_ == "100" else None) for id_ in APART_NODES),
+        f.Says(100, Order.APPROVE, f.PLAN), removes=("a plan goes on after a failure",),
+        mode=Mode.APPROVE,
+    ),
+    _at(
+        "approvals have no end", "", "I4", f.ForeignWork(50, "1", "job", 90.0), f.Crash(60, "1"),
+        f.Says(80, Order.APPROVE, "1"), removes=("approvals have no end",), mode=Mode.APPROVE,
+        policy=Policy(approval_s=30.0),
+    ),
+    _at(
+        "a restart of unknown end is over", "", "I1", f.Clumsy(90, 60, unknown=1.0),
+        f.Hang(100, "1"), f.CutHealer(113.5, ("1",), 280), f.Hang(160, "2"), shape=WIDE,
+        removes=("a restart of unknown end is over",), weaken=("bystanders are not asked",),
+        horizon_s=420.0,
+    ),
+    _at(
         "a node is gone after one look", "", "hasty", f.Crash(60, "1"),
         mutant_policy=Policy(gone_looks=1, gone_apart_s=0.0),
     ),
@@ -330,6 +401,55 @@ MUTANTS: tuple[Mutant, ...] = (
         f.Lie(60, "1", Family.MACHINE, 200), removes=("gone by one family",),
     ),
 )  # fmt: skip
+
+
+def _strikes(*kinds: type, members: bool | None = None) -> Callable[[Scenario], bool]:
+    """Return whether one of these faults strikes, in ZooKeeper mode or not."""
+
+    def told(scenario: Scenario) -> bool:
+        mode = members is None or members is (scenario.shape.members > 0)
+        return mode and any(isinstance(fault, kinds) for fault in scenario.faults)
+
+    return told
+
+
+def _keeper_hangs(scenario: Scenario) -> bool:
+    return scenario.shape.members > 0 and any(
+        isinstance(fault, f.Hang) and fault.target.startswith("20") for fault in scenario.faults
+    )
+
+
+def _early(scenario: Scenario) -> bool:
+    return any(isinstance(fault, f.Crash) and fault.at_s < 15.0 for fault in scenario.faults)
+
+
+KINDS: dict[str, Callable[[Scenario], bool]] = {
+    "known_node": _strikes(f.NotCommissioned),
+    "warmed_up": _early,
+    "view_is_fresh": _strikes(f.BadWeather, f.Suspend),
+    "data_dirs_present": _strikes(f.StorageMissing),
+    "two_families": _strikes(f.Lie),
+    "no_unresolved_act": _strikes(f.Clumsy),
+    "viewpoint_is_sound": _strikes(f.CutHealer),
+    "certificates_are_valid": _strikes(f.CertificateExpires),
+    "quorum_is_safe": _strikes(f.Lie, f.QuorumLoss),
+    "replicas_are_safe": _strikes(f.Hang, f.Lie),
+    "controller_last": _strikes(f.Hang, f.Lie),
+    "a broker is started while the ensemble is lost": _strikes(f.QuorumLoss, members=True),
+    "ruok is believed": _strikes(f.QuorumLoss, f.Isolate, members=True),
+    "an ensemble is left without a majority": _strikes(f.Lie, f.QuorumLoss, members=True),
+    "a hung member is restarted before the drop": _keeper_hangs,
+    "a node is gone after one look": _strikes(f.Crash),
+    "hung is restarted before the drop": _strikes(f.Hang),
+    "gone by the machine's word alone": _strikes(f.Lie),
+}
+"""What a scenario must have so that it visits what a mutant is about, beside its guard alone."""
+
+
+def visits(mutant: Mutant, scenario: Scenario, alone: tuple[str, ...]) -> bool:
+    """Whether a run was of the mutant's kind. `alone`: guards that were once the only reason."""
+    kind = KINDS.get(mutant.name)
+    return (mutant.name in alone) or (kind is not None and kind(scenario))
 
 
 def run_mutant(mutant: Mutant, *, removed: bool, trace: bool = False) -> Outcome:

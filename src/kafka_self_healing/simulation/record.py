@@ -32,6 +32,5 @@ class Record:
     ended: Counter[str] = field(default_factory=Counter)
     results: Counter[str] = field(default_factory=Counter)
     switches: list[Switch] = field(default_factory=list)
-    approved: set[str] = field(default_factory=set)
     acknowledged: dict[str, float] = field(default_factory=dict)
     latch: str = ""

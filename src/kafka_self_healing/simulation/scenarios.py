@@ -129,6 +129,9 @@ def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenari
     more = Random(f"more {seed}")
     if not plain and more.random() < 0.3:
         draft.extend(_trouble(replace(source, rng=more), round(more.uniform(45.0, end), 2)))
+    blackout = Random(f"blackout {seed}")
+    if not plain and blackout.random() < 0.05:
+        draft.extend(_blackout(replace(source, rng=blackout), round(blackout.uniform(60, end), 2)))
     draft.sort(key=lambda fault: fault.at_s)
     mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
     loss = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
@@ -213,6 +216,15 @@ def _hang(draw: Draw, at: float) -> list[faults.Fault]:
     if rng.random() < 0.25:
         found.append(faults.Hang(at + rng.uniform(0.0, 150.0), rng.choice(names)))
     return found
+
+
+def _blackout(draw: Draw, at: float) -> list[faults.Fault]:
+    """All processes end within a second, and a person approves the cold start that is proposed."""
+    rng = draw.rng
+    found: list[faults.Fault] = [faults.Crash(at + rng.uniform(0.0, 1.0), n) for n in draw.names]
+    if rng.random() < 0.5:
+        found.append(faults.Crash(max(46.0, at - 40.0), rng.choice(draw.names), 30.0))
+    return [*found, faults.Says(at + rng.uniform(20.0, 60.0), Order.APPROVE, faults.PLAN)]
 
 
 def _trouble(draw: Draw, at: float) -> list[faults.Fault]:

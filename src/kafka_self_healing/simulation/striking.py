@@ -124,6 +124,7 @@ class Stage:
                 | faults.HeapExhausted()
                 | faults.HostFreezes()
                 | faults.CastOut()
+                | faults.Zombie()
             ):
                 troubles.strike(world, fault, node)
             case _:
@@ -241,7 +242,12 @@ class Stage:
                 self.world.start(node)
 
     def _say(self, order: Order, target: str) -> None:
-        if order in {Order.ACK, Order.APPROVE}:
+        plan = self.judge.consent.plan
+        if target == faults.PLAN:
+            if plan is None or not plan.open:
+                return
+            target = plan.incident
+        elif order in {Order.ACK, Order.APPROVE}:
             found = [i for i in self.judge.record.incidents.values() if i.subject == target]
             if not found:
                 return
