@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
+from kafka_self_healing.healing.diagnosis.starting import moved_at
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.knowledge import known_over
 from kafka_self_healing.healing.parts import absorb, implied, same_as
@@ -165,11 +166,8 @@ def _harm_of_stop(cluster: ClusterView, diagnosis: Diagnosis) -> str:
 
 def _page_stall(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     """A start is judged by its progress, never by patience."""
-    recovery = cluster.view.recoveries.get(incident.subject)
-    if recovery is not None:
-        stood = turn.now.mono_s - recovery.fell_at
-    else:
-        stood = turn.now.since(incident.changed)
+    moved = moved_at(incident.subject, cluster)
+    stood = turn.now.since(incident.changed) if moved is None else turn.now.mono_s - moved
     if stood >= turn.policy.stall_s:
         escalate(turn, incident, f"no progress for {stood:.0f} s")
     else:

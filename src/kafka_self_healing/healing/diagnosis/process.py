@@ -57,6 +57,10 @@ def ended(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> 
     if node.process is not Process.ENDED or node.service is None:
         return None
     condition, why = _end(node, node.service, view, memory)
+    incident = memory.incident_of(node.id)
+    if incident is not None and incident.cause is Condition.START_LIMIT_HIT:
+        # Its one start was made: that it ended again by itself is no new trouble.
+        condition = Condition.START_LIMIT_HIT
     evidence = (service_words(view, node), *closed_doors(node, view), why)
     end = view.view.ends[node.id]
     waiting, check_at = looks_missing(node, view, policy)

@@ -171,7 +171,9 @@ def anti_flap(q: Question) -> Verdict:
         left = window - q.view.now.since(act.ended)
         if left > 0:
             text = f"restarted for {act.condition} {q.view.now.since(act.ended):.0f} s ago"
-            return refuse(Reason.ANTI_FLAP, text, lifted_by="time, or approval", until=q.now + left)
+            # A heap that is exhausted again leaks: that is for a person, not for time.
+            until = None if heap else q.now + left
+            return refuse(Reason.ANTI_FLAP, text, lifted_by="time, or approval", until=until)
     return PASSES
 
 
