@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.simulation import faults
-from kafka_self_healing.simulation.runner import play, run, simulate, timeline
+from kafka_self_healing.simulation.full_run import full_run, shares
+from kafka_self_healing.simulation.mutants import MUTANTS
+from kafka_self_healing.simulation.parallel import on_all_cores
+from kafka_self_healing.simulation.runner import Outcome, play, run, timeline
+from kafka_self_healing.simulation.scenario_file import of_plain
 from kafka_self_healing.simulation.scenarios import Scenario, Shape, draw
 
-SEEDS = 150
-CHUNK = 15
-ONCE_BAD: tuple[int, ...] = (
-    57, 162, 230, 286, 342, 425, 445, 470, 487, 553, 647, 658, 805, 867, 1392,
-)  # fmt: skip
-"""Seeds that once broke an invariant, of the mind or of the simulation itself."""
-
-ONCE_BAD_OF_ANY_SHAPE: tuple[int, ...] = (32, 418, 628, 637, 704, 940, 2286, 2472)
-"""The same since seeds also draw ZooKeeper mode and certificates."""
+SEEDS = 500
+CORPUS = Path(__file__).with_name("corpus.jsonl")
+"""What once broke an invariant, of the mind or of the simulation itself: a line each, with why."""
 
 ZOOKEEPER = Shape(combined=0, brokers=3, members=3, session_s=18.0)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_no_invariant_is_broken(first: int) -> None:
-    """Proves that the mind keeps every invariant in 150 drawn scenarios."""
-    broken = {
-        seed: outcome.violations
-        for seed in range(first, first + CHUNK)
-        if not (outcome := run(seed)).good
-    }
-    assert not broken
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    """Ordinary seeds, each played once for all tests."""
+    return list(on_all_cores(run, range(SEEDS), "ordinary seeds", tell=False))
 
 
-def test_once_bad_seeds_stay_good() -> None:
+def test_no_invariant_is_broken(outcomes: list[Outcome]) -> None:
+    """Proves that the mind keeps every invariant in the drawn scenarios."""
+    assert {found.seed: found.violations for found in outcomes if not found.good} == {}
+
+
+def test_ordinary_seeds_visit_what_every_mutant_is_about(outcomes: list[Outcome]) -> None:
+    """Proves that no protection is shown only by a scenario that is never drawn."""
+    visited = shares(outcomes)
+    assert {mutant.name for mutant in MUTANTS if not visited[mutant.name]} == set()
+
+
+def _of_corpus(line: str) -> tuple[str, Scenario]:
+    said = json.loads(line)
+    if "faults" in said:
+        return said["why"], of_plain(said)
+    return f"{said['seed']}: {said['why']}", draw(said["seed"], plain=said.get("plain", False))
+
+
+def test_what_was_once_bad_stays_good() -> None:
     """Proves that what a seed once found does not come back."""
-    outcomes = {seed: play(draw(seed, plain=True)) for seed in ONCE_BAD}
-    outcomes |= {-seed: run(seed) for seed in ONCE_BAD_OF_ANY_SHAPE}
-    assert {seed: found.violations for seed, found in outcomes.items() if not found.good} == {}
+    scenarios = dict(_of_corpus(line) for line in CORPUS.read_text().splitlines())
+    assert len(scenarios) >= 23
+    outcomes = {why: play(scenario) for why, scenario in scenarios.items()}
+    assert {why: found.violations for why, found in outcomes.items() if not found.good} == {}
 
 
 def test_the_same_seed_is_the_same_run() -> None:
@@ -147,8 +162,8 @@ def test_scenarios_vary() -> None:
 def test_simulate_writes_a_summary() -> None:
     """Proves what the command prints: one line if all is well."""
     lines: list[str] = []
-    assert simulate(range(3), lines.append) is True
-    assert lines[-1].startswith("3 scenarios, 0 with a broken invariant")
+    assert full_run(3, 0, lines.append) is True
+    assert lines[-1].startswith("tier A: 3 scenarios, 0 with a broken invariant")
 
 
 def test_a_timeline_has_a_line_a_change() -> None:

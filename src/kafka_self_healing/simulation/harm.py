@@ -144,7 +144,10 @@ class Harm:
         then = world.was(node, world.now - GRACE_S)
         out = node.frozen and not world.counted(node)
         choked = node.choked > 0.0 and world.now - node.since["choked"] > CHOKED_S
-        lost = node.cast_out and world.now - node.since["cast_out"] > LOST_S
+        lost = any(
+            getattr(node, name) and world.now - node.since[name] > LOST_S
+            for name in ("cast_out", "zombie")
+        )
         if not node.frozen and not then.frozen and not choked and not lost:
             self.tally.needless += 1
             self._blame("I3", f"{request.id}: a restart of a process that is not hung")

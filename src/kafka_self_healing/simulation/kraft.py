@@ -72,7 +72,7 @@ class KraftWorld(World):
         self.all_rejoin()
 
     def session_runs_out(self, node: Node) -> None:
-        """Its last heartbeat was up to two seconds ago; one that said goodbye is dropped at once."""
+        """Its last heartbeat was up to 2 s ago; one that said goodbye is dropped at once."""
         if node.phase is Phase.STOPPING and self.leader is not None:
             self.replicas.drop(node.id)
             self.all_rejoin()

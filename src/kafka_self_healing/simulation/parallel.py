@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import TypeVar
 
 from kafka_self_healing.clock import boot_seconds
@@ -27,7 +28,7 @@ def on_all_cores(
     if workers == 1:
         yield from map(play, seeds)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for done, played in enumerate(pool.map(play, seeds, chunksize=CHUNK), start=1):
             yield played
             now = boot_seconds()

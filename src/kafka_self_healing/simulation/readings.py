@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from kafka_self_healing.model.evidence import (
+    CanaryFact,
     CertificateFact,
     CheckResult,
     DataDirFact,
@@ -29,7 +30,7 @@ from kafka_self_healing.simulation.node import Node, Phase
 from kafka_self_healing.simulation.world import World
 from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
 
-ORDER = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST)
+ORDER = (Kind.LISTENER, Kind.PROTOCOL, Kind.JVM, Kind.SERVICE, Kind.HOST, Kind.CANARY)
 Reading = tuple[Outcome, Fact | None]
 
 DATA_DIR = "/var/lib/kafka"
@@ -185,9 +186,19 @@ def read(world: World, node: Node, kind: Kind, machine: MachineFacts) -> Reading
         return Outcome.ANSWERED, None
     if node.frozen or (node.choked and world.rng.random() < node.choked):
         return Outcome.TIMED_OUT, None
+    if kind is Kind.CANARY:
+        return _canary(world, node)
     if world.members and node.config.is_member:
         return Outcome.ANSWERED, _member(world, node)
     return Outcome.ANSWERED, _ALIVE
+
+
+def _canary(world: World, node: Node) -> Reading:
+    """Return whether a record goes through a partition that the broker leads."""
+    mine = [part for part in world.replicas.partitions if part.leader == node.id]
+    if node.zombie or any(len(part.isr) < part.topic.min_isr for part in mine):
+        return Outcome.TIMED_OUT, None
+    return Outcome.ANSWERED, CanaryFact("canary", 0 if mine else None, 5.0, 5.0)
 
 
 def with_reach(world: World, node: Node, reading: Reading) -> Reading:

@@ -71,7 +71,7 @@ class Replicas:
         self.changed()
 
     def leave(self, broker: str) -> None:
-        """A broker says goodbye: it leaves every ISR that others are in, and leads those no more."""
+        """A broker says goodbye: it leaves each ISR that others are in, and leads those no more."""
         for part in self.partitions:
             if broker in part.isr and len(part.isr) > 1:
                 part.isr.remove(broker)
@@ -85,6 +85,13 @@ class Replicas:
             if broker in part.isr and part.leader != broker and len(part.isr) > 1:
                 part.isr.remove(broker)
             elif part.leader == broker and alone:
+                part.isr = [broker]
+        self.changed()
+
+    def flee(self, broker: str) -> None:
+        """Nobody can fetch from a broker: it alone is in the ISRs of what it leads."""
+        for part in self.partitions:
+            if part.leader == broker:
                 part.isr = [broker]
         self.changed()
 

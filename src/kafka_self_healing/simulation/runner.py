@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
@@ -26,6 +26,7 @@ from kafka_self_healing.simulation.record import Violation
 from kafka_self_healing.simulation.replicas import Replicas
 from kafka_self_healing.simulation.scenarios import Scenario, cluster_of, draw, topics_of
 from kafka_self_healing.simulation.shell import Shell
+from kafka_self_healing.simulation.shrinking import Shrinker
 from kafka_self_healing.simulation.striking import Healer, Stage
 from kafka_self_healing.simulation.world import World
 from kafka_self_healing.simulation.zookeeper import ZooKeeperWorld
@@ -46,7 +47,10 @@ class ActDone:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. `digest` names the whole journal; `timeline` has a line a change."""
+    """What a run came to. `digest` names the whole journal; `timeline` has a line a change.
+
+    `alone`: guards that were at some time the only reason against an act.
+    """
 
     seed: int
     violations: tuple[Violation, ...]
@@ -55,6 +59,7 @@ class Outcome:
     turns: int
     digest: str
     timeline: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -73,13 +78,20 @@ def run(
     return play(draw(seed, horizon_s), policy=policy, trace=trace)
 
 
-def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = False) -> Outcome:
-    """Run one scenario. `trace` fills the timeline."""
+def play(
+    scenario: Scenario,
+    *,
+    policy: Policy | None = None,
+    mind: Policy | None = None,
+    trace: bool = False,
+) -> Outcome:
+    """Run one scenario. `trace` fills the timeline; `mind`: its policy, if not the judge's."""
     policy = replace(policy or Policy(), mode=scenario.mode)
+    mind = policy if mind is None else replace(mind, mode=scenario.mode)
     world = world_of(scenario)
     judge = Judge(world, policy)
-    shell = Shell(world, policy, judge)
-    stage = set_stage(scenario, policy, judge, shell)
+    shell = Shell(world, mind, judge)
+    stage = set_stage(scenario, mind, judge, shell)
     watch(judge, world.agenda)
     let_run(scenario, stage, shell)
     judge.finish(shell.journal, shell.memory, lambda events: fold(Memory(), events))
@@ -93,6 +105,7 @@ def play(scenario: Scenario, *, policy: Policy | None = None, trace: bool = Fals
         scenario.seed, tuple(judge.violations), metrics_of(judge.tally), acts, shell.turns,
         hashlib.sha256(text.encode()).hexdigest()[:16],
         timeline_of(stage, judge, shell.journal) if trace else (),
+        _alone(shell.journal),
     )  # fmt: skip
 
 
@@ -163,6 +176,16 @@ def watch(judge: Judge, agenda: Agenda) -> None:
     agenda.after(WATCH_S, watch, judge, agenda)
 
 
+def _alone(journal: Sequence[Event]) -> tuple[str, ...]:
+    found: set[str] = set()
+    for event in journal:
+        if isinstance(event, Decided):
+            blocking = {verdict.guard for verdict in event.reasons if verdict.blocking}
+            if len(blocking) == 1:
+                found |= blocking
+    return tuple(sorted(found))
+
+
 def metrics_of(tally: Tally) -> tuple[tuple[str, int], ...]:
     """Return the harm metrics by name."""
     return (
@@ -196,25 +219,30 @@ def timeline_of(stage: Stage, judge: Judge, journal: Sequence[Event]) -> tuple[s
     return tuple(sorted(lines, key=lambda line: float(line.split(maxsplit=1)[0])))
 
 
-def simulate(seeds: Iterable[int], write: Callable[[str], None]) -> bool:
-    """Run seeds, write a summary, and the timeline of each that fails. True: none failed."""
-    count, failed, totals = 0, 0, dict.fromkeys(("acts", "needless", "harmful", "overtaken"), 0)
-    for seed in seeds:
-        outcome = run(seed)
-        count += 1
-        for name in totals:
-            totals[name] += outcome.metric(name)
-        if not outcome.good:
-            failed += 1
-            write(f"seed {seed}: {len(outcome.violations)} invariants broken\n")
-            write(timeline(seed) + "\n")
-    figures = ", ".join(f"{value} {name}" for name, value in totals.items())
-    write(f"{count} scenarios, {failed} with a broken invariant; {figures}\n")
-    return failed == 0
-
-
 def timeline(seed: int) -> str:
     """Return the timeline of one seed, a line a change, with its scenario at the top."""
-    scenario = draw(seed)
-    head = f"seed {seed}: {scenario.shape}, loss {scenario.loss:g}, mode {scenario.mode.value}"
-    return "\n".join((head, *play(scenario, trace=True).timeline))
+    return story_of(draw(seed))
+
+
+def story_of(scenario: Scenario) -> str:
+    """Return the timeline of a scenario, a line a change, with its shape at the top."""
+    head = f"seed {scenario.seed}: {scenario.shape}, loss {scenario.loss:g}"
+    return "\n".join((f"{head}, mode {scenario.mode.value}", *play(scenario, trace=True).timeline))
+
+
+def shrink(seed: int, code: str = "") -> Scenario:
+    """Return the smallest scenario in which the same goes wrong as in a seed's.
+
+    `code`: which invariant; else the first that is broken. Raises ValueError if none is.
+    """
+    whole = draw(seed)
+    if not code:
+        broken = play(whole).violations
+        if not broken:
+            raise ValueError(f"seed {seed} breaks no invariant")
+        code = broken[0].code
+
+    def fails(scenario: Scenario) -> float | None:
+        return next((v.at_s for v in play(scenario).violations if v.code == code), None)
+
+    return Shrinker(fails).shrink(whole)

@@ -16,7 +16,12 @@ NO_SPACE: Final = "java.io.IOException: No space left on device"
 NO_MEMORY: Final = "java.lang.OutOfMemoryError: Java heap space"
 
 Trouble = (
-    faults.OneWayCut | faults.DiskFails | faults.HeapExhausted | faults.HostFreezes | faults.CastOut
+    faults.OneWayCut
+    | faults.DiskFails
+    | faults.HeapExhausted
+    | faults.HostFreezes
+    | faults.CastOut
+    | faults.Zombie
 )
 
 
@@ -38,6 +43,11 @@ def strike(world: World, fault: Trouble, node: Node) -> None:
                 world.touch(node)
         case faults.CastOut():
             world.cast_out(node)
+        case faults.Zombie():
+            if node.config.is_broker and node.serves:
+                node.zombie, node.since["zombie"] = True, world.now
+                world.touch(node)
+                world.agenda.after(REPLICA_LAG_S, _flee, world, node, node.run)
         case faults.HostFreezes(for_s=for_s):
             node.no_shell = True
             world.freeze(node)
@@ -51,6 +61,12 @@ def _lag(world: World, node: Node) -> None:
     others = any(n.config.is_broker and n.serves and n is not node for n in world.nodes.values())
     world.replicas.lag(node.id, alone=others)
     world.touch(node, expected=True)
+
+
+def _flee(world: World, node: Node, run: int) -> None:
+    if node.run == run and node.serves:
+        world.replicas.flee(node.id)
+        world.touch(node, expected=True)
 
 
 def _unmute(world: World, node: Node) -> None:

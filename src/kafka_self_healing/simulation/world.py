@@ -235,7 +235,7 @@ class World(ABC):
         if node.id not in self.replicas.unfenced or node.muted:
             return
         nodes = self.nodes
-        reach = lambda id_: nodes[id_].serves and not nodes[id_].muted  # noqa: E731
+        reach = lambda id_: nodes[id_].serves and not (nodes[id_].muted or nodes[id_].zombie)  # noqa: E731
         if self.replicas.rejoin(node.id, reach):
             self.all_rejoin()
 
