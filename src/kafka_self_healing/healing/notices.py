@@ -94,6 +94,8 @@ def _calls(turn: Turn, incident: Incident) -> bool:
 def _reminds(turn: Turn, incident: Incident) -> bool:
     if not incident.told or incident.acknowledged_by or _listed(turn, incident):
         return False
+    if incident.condition is Condition.CERTIFICATE_EXPIRING:
+        return False  # each step before its end is told once
     told = turn.memory.told
     kinds = (NoticeKind.FAILURE, *CALLS, NoticeKind.REMINDER)
     ages = [turn.now.since(told[key]) for kind in kinds if (key := _key(incident, kind)) in told]

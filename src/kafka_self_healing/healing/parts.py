@@ -12,7 +12,13 @@ from kafka_self_healing.healing.assessment import ClusterView, Quorum
 from kafka_self_healing.healing.digest import where
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.decision import Reason
-from kafka_self_healing.model.incident import CLUSTER_WIDE, Condition, Incident, IncidentState
+from kafka_self_healing.model.incident import (
+    CLUSTER_WIDE,
+    Condition,
+    Incident,
+    IncidentState,
+    beside,
+)
 from kafka_self_healing.model.notification import NoticeKind
 
 SHOWN = 8
@@ -96,4 +102,23 @@ def same_as(turn: Turn, cluster: ClusterView, incident: Incident) -> Incident | 
         lost = {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}
         found = (one for one in memory.incidents.values() if one.condition in lost)
         return next((one for one in found if one.confirmed), None)
+    if incident.condition is Condition.CERTIFICATE_EXPIRING:
+        return _next_step(turn, incident)
     return None
+
+
+def _next_step(turn: Turn, incident: Incident) -> Incident | None:
+    """Return the incident of a certificate's next step before its end, or of its end."""
+    whole, _, _ = incident.subject.rpartition("/")
+    owner, _, _ = whole.rpartition("/")
+    over = beside(owner, Condition.CERTIFICATE_EXPIRED)
+    return next(
+        (
+            one
+            for one in turn.memory.incidents.values()
+            if (one.subject == over or one.subject.startswith(f"{whole}/"))
+            and one.id != incident.id
+            and one.opened == turn.now
+        ),
+        None,
+    )

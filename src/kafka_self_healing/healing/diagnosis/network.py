@@ -105,8 +105,10 @@ def host_frozen(
     kernel = fact.ping is True or (door is not None and door.good)
     if not kernel or node.refused or node.silent_looks < 2 or node.jvm_silent is False:
         return None
-    if node.dropped is False:
-        return None
+    silence = view.view.track(node.id, Kind.PROTOCOL)
+    held = view.now.mono_s - silence.since if silence is not None else 0.0
+    if node.dropped is False or (node.dropped is None and held >= policy.confirm_s):
+        return None  # counted in, or nobody can say
     waiting = ""
     if node.silent_looks < policy.silent_looks:
         waiting = f"{node.silent_looks} of {policy.silent_looks} silent looks"

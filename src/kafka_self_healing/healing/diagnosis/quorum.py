@@ -241,12 +241,7 @@ def serving_not_counted(
         return None
     state = node.jvm.broker_state if node.jvm is not None else None
     lag = node.jvm.applied_lag_ms if node.jvm is not None else None
-    own = view.view.witnesses.get(node.id)
-    listed = None
-    if own is not None and own.track.good and own.digest.readable:
-        bound = fresh_bound_s(Kind.PEERS, own.track, policy)
-        if view.now.mono_s - own.track.result.ended <= bound:
-            listed = node.id in own.digest.counted
+    listed = own_word(node, view, policy)
     missing = []
     if state != RUNNING_STATE:
         missing.append(f"BrokerState 3 (it is {'not readable' if state is None else state})")
@@ -258,6 +253,16 @@ def serving_not_counted(
     evidence = ["the others list it as fenced or not at all"]
     evidence += ["its own metadata say so too"] if listed is False else []
     return _of_outcast(Condition.SERVING_NOT_COUNTED, node, view, policy, evidence, missing)
+
+
+def own_word(node: Standing, view: ClusterView, policy: Policy) -> bool | None:
+    """Whether its own metadata, which no other node touches, list it; None: not known."""
+    own = view.view.witnesses.get(node.id)
+    if own is None or not own.track.good or not own.digest.readable:
+        return None
+    old = view.now.mono_s - own.track.result.ended
+    fresh = old <= fresh_bound_s(Kind.PEERS, own.track, policy)
+    return node.id in own.digest.counted if fresh else None
 
 
 def not_counted(

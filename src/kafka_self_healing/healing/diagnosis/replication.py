@@ -15,6 +15,7 @@ from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.policy import Policy
 
 SHOWN = 8
+ZOMBIE = Condition.COUNTED_NOT_SERVING
 
 LOGIN_WORDS = (
     "SaslAuthenticationException",
@@ -54,9 +55,10 @@ ROWS = (
         needs=frozenset({Kind.PROTOCOL, Kind.SERVICE, Kind.CANARY, Kind.PEERS}),
         seen="the others list the broker and it answers ApiVersions, but canary records to the"
         " partitions that it leads are lost, and followers that are in sync with everybody else"
-        " have dropped out of the ISRs of its partitions",
+        " have dropped out of the ISRs of its partitions, while it is in theirs",
         contradicted_by="canaries lost at other brokers too; followers that lag behind others as"
-        " well; a canary that is refused for its credentials",
+        " well; a canary that is refused for its credentials; a broker that is in no ISR of"
+        " another leader: that may be the network between them (UNDIAGNOSED)",
         holds="three lost records, at least 30 s and two sessions",
         done="`service:restart`, an orderly one, once an hour, if no partition suffers. Often one"
         " would: it leads partitions that nobody else has in sync; then a person is called",
@@ -97,6 +99,8 @@ def under_replicated(
         return None
     missing = sorted(witness.out_of_sync)
     explained = set(found) | {incident.subject for incident in memory.incidents.values()}
+    zombies = {id_ for id_, one in found.items() if one.condition is ZOMBIE}
+    explained |= {id_ for id_, leaders in witness.out_of_sync.items() if leaders <= zombies}
     if missing and all(node in explained for node in missing):
         return None
     names = [f"{topic}-{part}" for topic, part in sorted(witness.not_whole)]
@@ -192,12 +196,16 @@ def counted_not_serving(
         waiting = f"{track.streak} of {policy.signs.out_looks} lost records"
     elif held < need:
         waiting = f"{need:g} s of it"
+    condition = Condition.COUNTED_NOT_SERVING
     evidence = [*all_looks(node, view), "the others list it"]
+    if not waiting and not follows(node, view):
+        condition = Condition.UNDIAGNOSED
+        evidence.append("it is in no ISR of another leader: it may be the network between them")
     if fled:
         evidence.append(f"out of the ISRs of its partitions, and of no others: {', '.join(fled)}")
     families = {Family.OURS} | ({Family.THEIRS} if fled else set())
     return Diagnosis(
-        Condition.COUNTED_NOT_SERVING,
+        condition,
         (node.id,),
         tuple(evidence),
         not waiting,
@@ -205,6 +213,14 @@ def counted_not_serving(
         frozenset(families),
         track.since + need,
     )
+
+
+def follows(node: Standing, view: ClusterView) -> bool:
+    """Whether its own fetches go through: it is in sync with other leaders, and there are some."""
+    if node.in_sync is not True:
+        return False
+    parts = (part for topic in view.witness.topics or () for part in topic.partitions or ())
+    return any(node.id in (part.isr or ()) and part.leader != node.id for part in parts)
 
 
 def _canary_lost_elsewhere(node: Standing, view: ClusterView) -> bool:
