@@ -94,7 +94,7 @@ class Hints:
         if now - self._group_looked.get(group, _NEVER) < pause_s:
             return
         self._group_looked[group] = now
-        for node in group - {but}:
+        for node in sorted(group - {but}):  # the same looks in the same order, whatever the hash
             self._look(Call(node, ALL_KINDS if small else SIGN_OF_LIFE, now), now)
 
     def of_look(self, result: CheckResult, track: Track) -> None:
@@ -127,7 +127,7 @@ class Hints:
         self._told = told
         counted = frozenset(fact.listed).difference(fact.fenced or ())
         before, self._counted = self._counted, counted
-        for node in counted ^ (counted if before is None else before):
+        for node in sorted(counted ^ (counted if before is None else before)):
             if self._checker.knows(node):
                 self._checker.stir(node, now)
                 self.about(node, "the others count it otherwise", now)
