@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kafka_self_healing.healing.ensemble import (
     NOBODY,
@@ -27,8 +27,8 @@ from kafka_self_healing.model.evidence import (
     QuorumFact,
     ServiceFact,
 )
-from kafka_self_healing.model.health import NodeStatus, Track
-from kafka_self_healing.model.node import ClusterMode, NodeConfig, NodeId
+from kafka_self_healing.model.health import Track
+from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig, NodeId
 from kafka_self_healing.model.policy import Policy
 
 __all__ = [
@@ -58,7 +58,11 @@ class ClusterView:
     """Everything that rules and guards read: standings, the quorum, the witnesses' reading.
 
     `account`, `account_look`: the controller quorum leader's word. `ensemble`: the same of a
-    ZooKeeper ensemble; `account_look` is then its leader's look.
+    ZooKeeper ensemble; `account_look` is then its leader's look. `changed`: whose standing was made
+    anew this turn: looked at, heard, too old, or others say something else of it. `uneasy`: who is
+    not wholly well, fails a look, or goes to and fro: of all others nothing can be new. `reread`:
+    whether `witness` is another reading than at the last turn. `stranded`: for each topic with
+    partitions whose last known holders are all down: those holders.
     """
 
     view: View
@@ -69,9 +73,22 @@ class ClusterView:
     account_look: CheckResult | None
     witness: Digest
     witness_looks: tuple[CheckResult, ...]
-    kept: Mapping[NodeId, object]
+    kept: object
     ready: frozenset[NodeId] = frozenset()
     ensemble: Ensemble = NOBODY
+    changed: tuple[NodeId, ...] = ()
+    uneasy: frozenset[NodeId] = frozenset()
+    reread: bool = True
+    stranded: Mapping[str, frozenset[NodeId]] = field(default_factory=dict)
+
+    @property
+    def restless(self) -> frozenset[NodeId]:
+        """Of whom something may be new: who has changed, or is uneasy."""
+        return self.uneasy.union(self.changed)
+
+    def in_place(self, nodes: Iterable[NodeId]) -> list[NodeId]:
+        """Return nodes in the order of the inventory."""
+        return sorted(nodes, key=self.view.cluster.place.__getitem__)
 
     @property
     def leader(self) -> NodeId | None:
@@ -96,7 +113,7 @@ class ClusterView:
     @property
     def dark(self) -> tuple[NodeId, ...]:
         """Nodes about which neither our probes nor their machines answer."""
-        return tuple(node.id for node in self.nodes.values() if node.dark)
+        return tuple(self.in_place(id_ for id_ in self.uneasy if self.nodes[id_].dark))
 
     @property
     def viewpoint_lost(self) -> bool:
@@ -117,56 +134,58 @@ def fresh_bound_s(kind: Kind, track: Track | None, policy: Policy) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A node's standing with what it was made of: it holds until that changes or grows old."""
+    """The last turn's standings and what they were made of. Each holds until that changes.
 
-    status: NodeStatus | None
+    `until`: the boot-clock second after which a look that a standing rests on is too old.
+    """
+
+    cluster: Cluster
     policy: Policy
-    until: float
-    standing: Standing
-    peers: Peers | None = None
-
-    def completed(self, peers: Peers, nodes: Mapping[NodeId, Standing]) -> _Kept:
-        """Add what the others say; the same object again if that has not changed."""
-        if self.peers is not None and self.peers.says_as(peers):
-            return self
-        standing = among_peers(self.standing, peers, nodes)
-        return _Kept(self.status, self.policy, self.until, standing, peers)
+    peers: Peers
+    until: Mapping[NodeId, float]
+    nodes: Mapping[NodeId, Standing]
+    uneasy: frozenset[NodeId]
 
 
 def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
     """Derive this turn's standings. The witnesses' word needs a known leader (KRaft).
 
     In ZooKeeper mode it needs an ensemble that is not known to be lost. A node of which nothing
-    new was seen keeps its standing: most turns bring one node's looks.
+    new was seen keeps its standing: most turns bring a few nodes' looks.
     """
+    cluster, kept = view.cluster, view.kept
+    if not isinstance(kept, _Kept) or kept.cluster is not cluster or kept.policy is not policy:
+        kept = None
     horizon = now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
-    kraft = view.cluster.mode is ClusterMode.KRAFT
+    kraft = cluster.mode is ClusterMode.KRAFT
     told = account(view, horizon) if kraft else None
     ensemble, led_look = (NOBODY, None) if kraft else ensemble_of(view, horizon)
-    kept = {node.id: _own(view, node, policy, now) for node in view.cluster.nodes.values()}
-    own = {id_: one.standing for id_, one in kept.items()}
+    until, own, changed = _own_words(view, policy, now, kept)
     if kraft:
-        quorum = _quorum_state(own, led=told is not None)
+        quorum = _quorum_state([own[id_] for id_ in cluster.voters], led=told is not None)
     else:
-        quorum = _ensemble_state(view, own, ensemble, now)
+        members = [own[id_] for id_ in cluster.members]
+        quorum = _ensemble_state(view, members, ensemble, now)
     fact = told[2] if told else None
     photograph = told is None if kraft else quorum is Quorum.LOST
     looks, digests = ((), ()) if photograph else witnesses(view, own, horizon)
+    answering = _answering(own, changed, kept)
     peers = Peers(
         fact,
         reign_s(view, fact, now),
         digests,
         freshest(view, digests),
-        frozenset(id_ for id_, node in own.items() if node.answers is True),
-        sum(
-            node.answers is True and node.config.is_broker and id_ not in view.outcasts
-            for id_, node in own.items()
-        ),
-        view.cluster.fetch_timeout_s,
+        answering,
+        len(answering.intersection(cluster.brokers) - view.outcasts.keys()),
+        cluster.fetch_timeout_s,
         ensemble,
     )
-    keeping = {id_: one.completed(peers, own) for id_, one in kept.items()}
-    nodes = {id_: one.standing for id_, one in keeping.items()}
+    news = cluster.nodes.keys() if kept is None else peers.news_for(kept.peers, cluster)
+    completed = {id_: among_peers(own[id_], peers, own) for id_ in news | changed}
+    changed |= {id_ for id_, node in completed.items() if node is not own[id_]}
+    nodes = {**own, **completed}
+    uneasy = {id_ for id_ in changed if _uneasy(view, nodes[id_], policy)}
+    uneasy |= kept.uneasy - changed if kept is not None else set()
     return ClusterView(
         view,
         now,
@@ -176,23 +195,56 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         told[1] if told else led_look,
         peers.best,
         looks,
-        keeping,
+        _Kept(cluster, policy, peers, until, nodes, frozenset(uneasy)),
         ensemble=ensemble,
+        changed=tuple(sorted(changed, key=cluster.place.__getitem__)),
+        uneasy=frozenset(uneasy),
+        reread=kept is None or peers.best is not kept.peers.best,
     )
 
 
-def _own(view: View, node: NodeConfig, policy: Policy, now: Instant) -> _Kept:
-    """Return what our own looks say of a node; the others' word is still that of the last turn."""
+def _own_words(
+    view: View, policy: Policy, now: Instant, kept: _Kept | None
+) -> tuple[Mapping[NodeId, float], Mapping[NodeId, Standing], set[NodeId]]:
+    """Return until when our looks are fresh, the standings, and whose of these are made anew.
+
+    What the others say in them is still what they said at the last turn.
+    """
+    nodes = view.cluster.nodes
+    if kept is None:
+        until, own, due = dict[NodeId, float](), dict[NodeId, Standing](), list(nodes)
+    else:
+        until, own, due = dict(kept.until), dict(kept.nodes), list(view.touched)
+        if min(until.values(), default=now.mono_s) < now.mono_s:
+            due += [id_ for id_, end in until.items() if end < now.mono_s]
+    for id_ in due:
+        until[id_], own[id_] = _own(view, nodes[id_], policy, now, own.get(id_))
+    return until, own, set(due)
+
+
+def _answering(
+    own: Mapping[NodeId, Standing], changed: set[NodeId], kept: _Kept | None
+) -> frozenset[NodeId]:
+    """Return who answers; the same object if that has not changed."""
+    before = kept.peers.answering if kept is not None else frozenset()
+    flipped = {id_ for id_ in changed if (own[id_].answers is True) is not (id_ in before)}
+    return before ^ flipped if flipped else before
+
+
+def _uneasy(view: View, node: Standing, policy: Policy) -> bool:
+    """Whether what is said of a node may change without a look at it, or it is not wholly well."""
+    if node.well is not True or node.dark or node.silent:
+        return True
     status = view.statuses.get(node.id)
-    known = view.kept.get(node.id)
-    if (
-        isinstance(known, _Kept)
-        and known.status is status
-        and known.policy is policy
-        and known.standing.config is node
-        and now.mono_s <= known.until
-    ):
-        return known
+    tracks = status.all_tracks() if status is not None else ()
+    return any(not track.good or len(track.changes) >= policy.flap_changes for track in tracks)
+
+
+def _own(
+    view: View, node: NodeConfig, policy: Policy, now: Instant, before: Standing | None
+) -> tuple[float, Standing]:
+    """Return what our own looks say of a node, and until when they are fresh."""
+    status = view.statuses.get(node.id)
     tracks: dict[Kind, Track] = {}
     until = float("inf")
     usual = fresh_bound_s(Kind.SERVICE, None, policy)
@@ -204,10 +256,8 @@ def _own(view: View, node: NodeConfig, policy: Policy, now: Instant) -> _Kept:
         if now.mono_s <= end:
             tracks[kind] = track
             until = min(until, end)
-    before = known.standing if isinstance(known, _Kept) else None
     zookeeper = view.cluster.mode is ClusterMode.ZOOKEEPER
-    standing = _own_standing(node, tracks, policy, before, zookeeper=zookeeper)
-    return _Kept(status, policy, until, standing)
+    return until, _own_standing(node, tracks, policy, before, zookeeper=zookeeper)
 
 
 def _own_standing(
@@ -321,8 +371,7 @@ def _dark(node: NodeConfig, tracks: Mapping[Kind, Track]) -> bool:
     )
 
 
-def _quorum_state(nodes: Mapping[NodeId, Standing], *, led: bool) -> Quorum:
-    voters = [node for node in nodes.values() if node.config.is_voter]
+def _quorum_state(voters: Sequence[Standing], *, led: bool) -> Quorum:
     if not voters:
         return Quorum.UNKNOWN
     if led:
@@ -338,12 +387,11 @@ def _down(node: Standing) -> bool:
 
 
 def _ensemble_state(
-    view: View, nodes: Mapping[NodeId, Standing], ensemble: Ensemble, now: Instant
+    view: View, members: Sequence[Standing], ensemble: Ensemble, now: Instant
 ) -> Quorum:
     """Return what is known of an ensemble; members that say so for long do not serve."""
     if ensemble.led:
         return Quorum.LED
-    members = [node for node in nodes.values() if node.config.is_member]
     idle = {node.id for node in members if not_serving_s(view, node, now) >= NOT_SERVING_S}
     down = sum(_down(node) or node.id in idle for node in members)
     proven = sum(node.gone or node.silent or node.id in idle for node in members)

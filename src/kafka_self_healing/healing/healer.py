@@ -9,7 +9,7 @@ from kafka_self_healing.healing import incidents, notices, planning, verificatio
 from kafka_self_healing.healing.assessment import ClusterView, assess
 from kafka_self_healing.healing.diagnosis import diagnose
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.healing.remembering import remember
+from kafka_self_healing.healing.remembering import remember, stranded
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.view import View, hear
 from kafka_self_healing.healing.windows import note_agreement, settle, update_windows, watch_clocks
@@ -78,8 +78,9 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
     turn.view = update_windows(cluster, policy, _away(turn.memory, now), _ours(turn.memory))
     cluster = replace(cluster, view=turn.view)
     remember(turn, cluster)
+    cluster = replace(cluster, stranded=stranded(cluster, turn.memory))
     found = diagnose(cluster, turn.memory, policy)
-    turn.view = note_agreement(turn.view, found, now)
+    turn.view = note_agreement(turn.view, found, turn.memory, now)
     _ask_reach(turn)
     incidents.reconcile(turn, cluster, found)
     by_node = _of_nodes(found)

@@ -11,10 +11,12 @@ from kafka_self_healing.healing.standing import Process, Standing
 from kafka_self_healing.healing.view import View
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, QuorumFact
-from kafka_self_healing.model.node import NodeId
+from kafka_self_healing.model.node import Cluster, NodeId
 
 RUNNING_STATE = 3
 STALE_VOTER_FETCHES = 3
+ENOUGH = 2
+"""So many witnesses are enough, and so many are needed where so many others live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +32,32 @@ class Peers:
     fetch_timeout_s: float
     ensemble: Ensemble = NOBODY
 
-    def says_as(self, other: Peers) -> bool:
-        """Whether every standing made with it would be the same: cheap, by identity.
+    def news_for(self, before: Peers, cluster: Cluster) -> set[NodeId]:
+        """Return the nodes of whom it may say something else than `before` did. By identity.
 
         A leader's reign only matters to voters that never fetched from it; a newer account of the
         leader, which comes at each look, takes its length into account.
         """
-        return (
-            self.fact is other.fact
-            and self.best is other.best
-            and self.answering == other.answering
-            and self.living == other.living
-            and (self.ensemble is other.ensemble or self.ensemble == other.ensemble)
-            and len(self.digests) == len(other.digests)
-            and all(
-                mine[0] == its[0] and mine[1] is its[1]
-                for mine, its in zip(self.digests, other.digests, strict=True)
-            )
-        )
+        news: set[NodeId] = set()
+        if self.fact is not before.fact:
+            news.update(cluster.voters)
+        if self.ensemble is not before.ensemble and self.ensemble != before.ensemble:
+            news.update(cluster.members)
+        if self.best is not before.best or self._voices != before._voices:
+            news.update(cluster.brokers)
+            return news
+        if self.digests != before.digests:
+            # Nobody is asked about itself, so only those who spoke hear other voices now.
+            news.update(who for who, _ in (*self.digests, *before.digests))
+        if self.answering != before.answering:
+            news.update(self.best.out_of_sync)
+        return news & cluster.nodes.keys()
+
+    @property
+    def _voices(self) -> tuple[frozenset[int], int, int]:
+        """What a broker that does not speak itself hears: which readings, of enough witnesses?"""
+        readings = frozenset(id(read) for _, read in self.digests)
+        return readings, min(ENOUGH, len(self.digests)), min(ENOUGH + 1, self.living)
 
 
 def reign_s(view: View, fact: QuorumFact | None, now: Instant) -> float:
@@ -94,7 +104,7 @@ def _counted_in(target: Standing, peers: Peers) -> bool | None:
     """Whether the witnesses count a broker in; never asked of itself, None if they disagree."""
     voices = [target.id in read.counted for who, read in peers.digests if who != target.id]
     living = peers.living - (target.answers is True)
-    if not voices or len(voices) < min(2, living) or len(set(voices)) > 1:
+    if not voices or len(voices) < min(ENOUGH, living) or len(set(voices)) > 1:
         return None
     return voices[0]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from kafka_self_healing.healing import approvals, cold_start
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.guards import asked, judge
-from kafka_self_healing.healing.guards.quorum import offline_holders, rank
+from kafka_self_healing.healing.guards.quorum import rank
 from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.incidents import escalate
 from kafka_self_healing.healing.memory import Memory, decision_key, decision_text, ladder_key
@@ -75,8 +75,7 @@ def in_order(questions: Mapping[str, Question], cluster: ClusterView) -> list[st
     leaders = cluster.leaders
 
     def key(node: str) -> tuple[bool, bool, bool, bool, str]:
-        holders = offline_holders(questions[node])
-        holds = any(node in nodes for nodes in holders.values())
+        holds = any(node in nodes for nodes in cluster.stranded.values())
         return rank(cluster.nodes[node], leads=node in leaders, holds=holds)
 
     return sorted(questions, key=key)

@@ -32,7 +32,8 @@ def follow_runs(view: View, cluster: ClusterView, policy: Policy) -> View:
     """Return the view with the progress, restarts and answers of this turn."""
     progress: dict[NodeId, Progress] = {}
     answers = dict(view.answers)
-    for id_, node in cluster.nodes.items():
+    for id_ in cluster.restless.union(answers.keys() & cluster.nodes.keys()):
+        node = cluster.nodes[id_]
         if node.well is True and id_ not in answers:
             continue
         if node.process in STARTING and node.answers is not True:
@@ -122,8 +123,8 @@ def _restarts(
     """Follow the managers' own counts of restarts; one that was set back begins anew."""
     counts: dict[NodeId, int] = {}
     restarts: dict[NodeId, tuple[float, ...]] = {}
-    for id_, node in cluster.nodes.items():
-        count, before = _count(node), view.restart_counts.get(id_)
+    for id_ in cluster.changed:
+        count, before = _count(cluster.nodes[id_]), view.restart_counts.get(id_)
         if count is None or count == before:
             continue
         counts[id_] = count

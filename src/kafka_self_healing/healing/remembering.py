@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kafka_self_healing.healing.assessment import ClusterView
+from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.event import (
     InSync,
@@ -11,6 +14,7 @@ from kafka_self_healing.model.event import (
     NodesSeen,
     StormChanged,
 )
+from kafka_self_healing.model.node import NodeId
 
 
 def remember(turn: Turn, cluster: ClusterView) -> None:
@@ -27,10 +31,21 @@ def remember(turn: Turn, cluster: ClusterView) -> None:
         turn.record(LatchLifted(turn.now, f"all nodes have been healthy for {stable:.0f} s"))
 
 
+def stranded(cluster: ClusterView, memory: Memory) -> Mapping[str, frozenset[NodeId]]:
+    """Return the holders of `ClusterView.stranded`."""
+    down = {id_ for id_ in cluster.uneasy if cluster.nodes[id_].answers is not True}
+    found: dict[str, frozenset[NodeId]] = {}
+    for name, isr in memory.not_whole.items():
+        if isr and isr[0] in down and set(isr) <= down:
+            topic = name.rpartition("-")[0]
+            found[topic] = found.get(topic, frozenset()) | frozenset(isr)
+    return found
+
+
 def _nodes(turn: Turn, cluster: ClusterView) -> None:
-    missing = [id_ for id_ in cluster.nodes if id_ not in turn.memory.seen]
-    if not missing:
+    if cluster.nodes.keys() <= turn.memory.seen:
         return
+    missing = [id_ for id_ in cluster.nodes if id_ not in turn.memory.seen]
     of_cluster = set(cluster.witness.seen)
     if cluster.account is not None:
         voters = cluster.account.voters or ()
@@ -42,7 +57,7 @@ def _nodes(turn: Turn, cluster: ClusterView) -> None:
 
 def _in_sync(turn: Turn, cluster: ClusterView) -> None:
     witness, memory = cluster.witness, turn.memory
-    if not witness.readable or witness.topics is None:
+    if not cluster.reread or not witness.readable or witness.topics is None:
         return
     seen = {f"{topic}-{part}": isr for (topic, part), isr in witness.not_whole.items()}
     hidden = set(witness.unreadable)

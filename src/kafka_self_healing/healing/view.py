@@ -164,12 +164,15 @@ class View:
     `certificates`: the latest look at each node's certificates that could read them all, or that
     saw a bad one; a node that hangs shows none. `explained_at`: when a condition of a node last
     explained changes between good and failing looks at it. `restarts`: when its manager started a
-    node again by itself; `restart_counts`: its own count of them.
+    node again by itself; `restart_counts`: its own count of them. `latest_word`: the witness heard
+    last. `touched`: of whom something was heard since the standings were made; `noted`: who had a
+    diagnosis or an incident at the last turn; `kept`: the last turn's standings.
     """
 
     cluster: Cluster
     statuses: Mapping[NodeId, NodeStatus] = field(default_factory=dict)
     witnesses: Mapping[NodeId, Witness] = field(default_factory=dict)
+    latest_word: Witness | None = None
     quorum: Mapping[NodeId, Track] = field(default_factory=dict)
     lease: bool = True
     warming: Rounds | None = None
@@ -196,7 +199,9 @@ class View:
     restart_counts: Mapping[NodeId, int] = field(default_factory=dict)
     progress: Mapping[NodeId, Progress] = field(default_factory=dict)
     answers: Mapping[NodeId, Answers] = field(default_factory=dict)
-    kept: Mapping[NodeId, object] = field(default_factory=dict)
+    touched: frozenset[NodeId] = frozenset()
+    noted: frozenset[NodeId] = frozenset()
+    kept: object = None
     certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
 
     @classmethod
@@ -244,6 +249,7 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
     others: list[CheckResult] = []
     witnesses: dict[NodeId, Witness] | None = None
     quorum: dict[NodeId, Track] | None = None
+    latest = view.latest_word
     backdate = view.backdate_until
     for result in results:
         if backdate == -LONG_AGO_S:
@@ -252,7 +258,8 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
             who = speaker(result, view.cluster)
             if result.kind is Kind.PEERS:
                 witnesses = dict(view.witnesses) if witnesses is None else witnesses
-                witnesses[who] = _heard_witness(witnesses.get(who), result)
+                said = witnesses[who] = _heard_witness(witnesses.get(who), latest, result)
+                latest = said if said.digest.readable else latest
             else:
                 quorum = dict(view.quorum) if quorum is None else quorum
                 known = quorum.get(who)
@@ -271,8 +278,10 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
         statuses=_with(view.statuses, heard) if heard else view.statuses,
         witnesses=view.witnesses if witnesses is None else witnesses,
         quorum=view.quorum if quorum is None else quorum,
+        latest_word=latest,
         stuck_looks=_stuck_looks(view, results, backdate),
         backdate_until=backdate,
+        touched=_touched(view, results) if results else view.touched,
     )
     return _aside(view, others) if others else view
 
@@ -285,6 +294,15 @@ def _with(
         for node, tracks in heard.items()
     }
     return {**statuses, **told}
+
+
+def _touched(view: View, results: Sequence[CheckResult]) -> frozenset[NodeId]:
+    """Of whom something was heard: whose looks these are, or who spoke of the others."""
+    heard = {
+        speaker(look, view.cluster) if look.kind in CLUSTER_KINDS else look.subject
+        for look in results
+    }
+    return view.touched | (heard & view.cluster.nodes.keys())
 
 
 def _aside(view: View, results: Sequence[CheckResult]) -> View:
@@ -345,15 +363,15 @@ def _first(result: CheckResult, backdate: float | None) -> Track:
     return Track(result, is_good(result), since, LOOKS_LONG_AGO, LOOKS_LONG_AGO, quiet=quiet)
 
 
-def _heard_witness(known: Witness | None, result: CheckResult) -> Witness:
-    fact = result.fact
-    if known is None:
-        return Witness(_first(result, None), digest(fact if isinstance(fact, PeersFact) else None))
-    track = known.track.then(result)
-    if track.result is not result:
+def _heard_witness(known: Witness | None, latest: Witness | None, result: CheckResult) -> Witness:
+    """Fold in a witness's look; what it, or the latest of all, has said before is not read anew."""
+    track = known.track.then(result) if known is not None else _first(result, None)
+    if known is not None and track.result is not result:
         return known
-    if fact is known.track.result.fact or fact == known.track.result.fact:
-        return Witness(track, known.digest)
+    fact = result.fact
+    for before in (known, latest):
+        if before is not None and fact == before.track.result.fact:
+            return Witness(track, before.digest)
     return Witness(track, digest(fact if isinstance(fact, PeersFact) else None))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.ensemble import LEADER
+from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.progress import follow_runs
 from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Outcast, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
@@ -46,6 +47,7 @@ def update_windows(
         catching_up=_catching_up(cluster),
         runs=_runs(cluster),
         ends=_ends(cluster),
+        touched=frozenset(),
         kept=cluster.kept,
         stops_seen=_stops_seen(cluster, ours),
         outcasts=_outcasts(cluster),
@@ -82,15 +84,22 @@ def settle(view: View, policy: Policy, now: Instant) -> View:
     return replace(view, warming=warming, clock_doubt=doubt)
 
 
-def note_agreement(view: View, found: Sequence[tuple[str, Diagnosis]], now: Instant) -> View:
-    """Note when the families last agreed on what is wrong with a node."""
+def note_agreement(
+    view: View, found: Sequence[tuple[str, Diagnosis]], memory: Memory, now: Instant
+) -> View:
+    """Note when the families last agreed on what is wrong with a node, and who has anything."""
+    noted = frozenset(id_ for _, one in found for id_ in one.nodes)
+    noted = noted.union(*(incident.nodes for incident in memory.incidents.values()))
+    if noted != view.noted:
+        view = replace(view, noted=noted)
     view = _explain(view, found, now)
     agreed = {
         subject: now.mono_s
         for subject, diagnosis in found
         if diagnosis.confirmed and diagnosis.condition is not Condition.UNDIAGNOSED
     }
-    kept = {node: at for node, at in view.agreed_at.items() if node in dict(found)}
+    subjects = {subject for subject, _ in found}
+    kept = {node: at for node, at in view.agreed_at.items() if node in subjects}
     return replace(view, agreed_at={**kept, **agreed}) if agreed or view.agreed_at else view
 
 
@@ -114,8 +123,8 @@ def _held(
     """Fold one condition: it begins when known good and ends when known bad."""
     changed: dict[NodeId, float] | None = None
     view, now = cluster.view, cluster.now.mono_s
-    for id_, node in cluster.nodes.items():
-        good = state(node)
+    for id_ in cluster.changed:
+        good = state(cluster.nodes[id_])
         if good is True and id_ not in since:
             changed = dict(since) if changed is None else changed
             first = view.backdate_until is not None and now <= view.backdate_until
@@ -154,10 +163,9 @@ def _sick(
     cluster: ClusterView, away: frozenset[NodeId]
 ) -> tuple[Mapping[NodeId, float], frozenset[NodeId]]:
     known, view = cluster.view.sick_since, cluster.view
+    lost = (id_ for id_ in cluster.uneasy if cluster.nodes[id_].dark or cluster.nodes[id_].silent)
     sick = {
-        id_: known.get(id_, cluster.now.mono_s)
-        for id_, node in cluster.nodes.items()
-        if (node.dark or node.silent) and id_ not in away
+        id_: known.get(id_, cluster.now.mono_s) for id_ in cluster.in_place(lost) if id_ not in away
     }
     if not sick and not known:
         return known, view.sick_before_us
@@ -172,6 +180,8 @@ def _sick(
 def _storm(view: View, cluster: ClusterView, policy: Policy) -> View:
     now = cluster.now.mono_s
     new = [id_ for id_ in view.sick_since if id_ not in view.sick_before_us]
+    if not new and view.storm_joined is None:
+        return view
     recent = [id_ for id_ in new if now - view.sick_since[id_] <= policy.storm_window_s]
     total = max(1, len(cluster.nodes))
     enough = len(recent) >= policy.storm_nodes and len(recent) / total >= policy.storm_fraction
@@ -192,14 +202,16 @@ def _storm(view: View, cluster: ClusterView, policy: Policy) -> View:
 
 
 def _recoveries(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
-    found: dict[NodeId, Recovery] = {}
-    for id_, node in cluster.nodes.items():
-        jvm = node.jvm
+    known = cluster.view.recoveries
+    found = dict(known)
+    for id_ in cluster.changed:
+        jvm = cluster.nodes[id_].jvm
         if jvm is None or (jvm.remaining_logs is None and jvm.remaining_segments is None):
+            found.pop(id_, None)
             continue
         left = (jvm.remaining_logs or 0) * SEGMENT_WEIGHT + (jvm.remaining_segments or 0)
-        found[id_] = _progressed(cluster.view.recoveries.get(id_), left, cluster.now.mono_s)
-    return found if found or cluster.view.recoveries else cluster.view.recoveries
+        found[id_] = _progressed(known.get(id_), left, cluster.now.mono_s)
+    return known if found == known else found
 
 
 def _catching_up(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
@@ -208,9 +220,9 @@ def _catching_up(cluster: ClusterView) -> Mapping[NodeId, Recovery]:
     if not witness.readable:
         return known
     found = {
-        id_: _progressed(known.get(id_), witness.missing[id_], cluster.now.mono_s)
-        for id_ in cluster.nodes
-        if id_ in witness.missing
+        id_: _progressed(known.get(id_), left, cluster.now.mono_s)
+        for id_, left in witness.missing.items()
+        if id_ in cluster.nodes
     }
     return known if found == known else found
 
@@ -219,8 +231,11 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
     """Follow each run of a process from its first look to its end, and beyond."""
     known, changed = cluster.view.runs, dict[NodeId, Run]()
     led, now = cluster.quorum is Quorum.LED, cluster.now.mono_s
-    for id_, node in cluster.nodes.items():
-        if node.service is None or not node.service.invocation:
+    # Without a leader, no run has been led all along.
+    unled = () if led else tuple(id_ for id_, run in known.items() if run.led)
+    for id_ in dict.fromkeys((*cluster.changed, *unled)):
+        node = cluster.nodes.get(id_)
+        if node is None or node.service is None or not node.service.invocation:
             continue
         run, invocation = known.get(id_), node.service.invocation
         if run is None or run.invocation != invocation:
@@ -240,10 +255,9 @@ def _runs(cluster: ClusterView) -> Mapping[NodeId, Run]:
 def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
     """Count the looks that told of an end: a host that was out of reach told nothing."""
     known = cluster.view.ends
-    if not known and all(node.process is not Process.ENDED for node in cluster.nodes.values()):
-        return known
     found = dict(known)
-    for id_, node in cluster.nodes.items():
+    for id_ in cluster.changed:
+        node = cluster.nodes[id_]
         track = cluster.view.track(id_, Kind.SERVICE)
         if node.process is Process.ENDED and node.service is not None and track is not None:
             at, run, before = track.result.ended, node.service.invocation, known.get(id_)
@@ -261,11 +275,9 @@ def _ends(cluster: ClusterView) -> Mapping[NodeId, Ended]:
 def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[NodeId]:
     """Follow whom somebody stopped: seen on its way down, or read. It holds until it runs again."""
     known = cluster.view.stops_seen
-    processes = {node.process for node in cluster.nodes.values()}
-    if not known and Process.DEACTIVATING not in processes and Process.ENDED not in processes:
-        return known
     seen = set(known)
-    for id_, node in cluster.nodes.items():
+    for id_ in cluster.restless:
+        node = cluster.nodes[id_]
         asked = node.process is Process.DEACTIVATING or (
             node.process is Process.ENDED
             and node.service is not None
@@ -295,7 +307,8 @@ def _outcasts(cluster: ClusterView) -> Mapping[NodeId, Outcast]:
     """Follow who lives and is not counted in; looks that cannot tell change nothing."""
     known = cluster.view.outcasts
     found = dict(known)
-    for id_, node in cluster.nodes.items():
+    for id_ in cluster.restless:
+        node = cluster.nodes[id_]
         if node.well is True:
             found.pop(id_, None)
             continue

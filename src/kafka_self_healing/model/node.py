@@ -119,7 +119,9 @@ class Cluster:
     """The inventory of one cluster and its session lengths (seconds).
 
     `session_timeout_s`: the broker session; in ZooKeeper mode that of its ZooKeeper session.
-    `tick_s`: ZooKeeper's tickTime.
+    `tick_s`: ZooKeeper's tickTime. `voters`, `brokers`, `members` (of the ensemble) and `keepers`
+    (of the metadata: voters, or members) are in the order of the inventory; `place`: a node's
+    place in it.
     """
 
     name: str
@@ -129,23 +131,21 @@ class Cluster:
     fetch_timeout_s: float = 2.0
     tick_s: float = 2.0
     canary: CanaryConfig | None = None
+    voters: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
+    brokers: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
+    members: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
+    keepers: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
+    place: Mapping[NodeId, int] = field(init=False, compare=False, repr=False)
 
-    @property
-    def voters(self) -> tuple[NodeId, ...]:
-        """The configured voters of the controller quorum, in the order of the inventory."""
-        return tuple(id_ for id_, node in self.nodes.items() if node.is_voter)
-
-    @property
-    def brokers(self) -> tuple[NodeId, ...]:
-        """The configured brokers, in the order of the inventory."""
-        return tuple(id_ for id_, node in self.nodes.items() if node.is_broker)
-
-    @property
-    def members(self) -> tuple[NodeId, ...]:
-        """The configured members of the ZooKeeper ensemble, in the order of the inventory."""
-        return tuple(id_ for id_, node in self.nodes.items() if node.is_member)
-
-    @property
-    def keepers(self) -> tuple[NodeId, ...]:
-        """Who keeps the metadata, in the order of the inventory: voters, or ensemble members."""
-        return tuple(id_ for id_, node in self.nodes.items() if node.is_keeper)
+    def __post_init__(self) -> None:
+        """Sort the nodes by what they do, once: every turn of the mind asks for it."""
+        nodes = self.nodes.items()
+        sorted_by: dict[str, object] = {
+            "voters": tuple(id_ for id_, node in nodes if node.is_voter),
+            "brokers": tuple(id_ for id_, node in nodes if node.is_broker),
+            "members": tuple(id_ for id_, node in nodes if node.is_member),
+            "keepers": tuple(id_ for id_, node in nodes if node.is_keeper),
+            "place": {id_: place for place, id_ in enumerate(self.nodes)},
+        }
+        for name, value in sorted_by.items():
+            object.__setattr__(self, name, value)

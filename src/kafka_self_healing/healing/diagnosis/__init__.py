@@ -88,9 +88,15 @@ def diagnose_node(
 
 
 def diagnose(view: ClusterView, memory: Memory, policy: Policy) -> list[tuple[str, Diagnosis]]:
-    """Return all that is wrong: pairs of subject (a node, or the cluster's name) and diagnosis."""
+    """Return all that is wrong: pairs of subject (a node, or the cluster's name) and diagnosis.
+
+    Of a node that is wholly well and of which nothing was wrong at the last turn, the rules are
+    asked when something of it is new; none of them may speak because time has passed, alone.
+    """
     found: list[tuple[str, Diagnosis]] = []
-    for id_, node in view.nodes.items():
+    asked = view.restless.union(view.view.sick_since, view.view.noted & view.nodes.keys())
+    for id_ in view.in_place(asked):
+        node = view.nodes[id_]
         own = diagnose_node(node, view, memory, policy)
         if own is not None:
             found.append((id_, own))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from kafka_self_healing.healing.assessment import Quorum, Standing
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.guards.subject import (
@@ -12,6 +14,7 @@ from kafka_self_healing.healing.guards.subject import (
     report,
     words_of_others,
 )
+from kafka_self_healing.healing.peers import ENOUGH
 from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Reason, Verdict
@@ -56,7 +59,7 @@ def _holders_ahead(q: Question, own: str) -> frozenset[str]:
     """
     if not q.view.nodes[own].config.is_broker:
         return frozenset()
-    stranded = offline_holders(q)
+    stranded = q.view.stranded
     holds = any(own in holders for holders in stranded.values())
     return frozenset(
         holder
@@ -83,20 +86,8 @@ def _holder_first(q: Question) -> Verdict:
     return PASSES
 
 
-def offline_holders(q: Question) -> dict[str, frozenset[str]]:
-    """For each topic with partitions whose last known holders are all down: those holders."""
-    down = {id_ for id_, node in q.view.nodes.items() if node.answers is not True}
-    found: dict[str, frozenset[str]] = {}
-    for name, isr in q.memory.not_whole.items():
-        if isr and set(isr) <= down:
-            topic = name.rpartition("-")[0]
-            found[topic] = found.get(topic, frozenset()) | frozenset(isr)
-    return found
-
-
 def _cluster_is_down(q: Question) -> bool:
-    brokers = [node for node in q.view.nodes.values() if node.config.is_broker]
-    return all(node.answers is not True for node in brokers)
+    return all(q.view.nodes[id_].answers is not True for id_ in q.view.view.cluster.brokers)
 
 
 def quorum_is_present(q: Question) -> Verdict:
@@ -194,8 +185,7 @@ def registration_released(q: Question) -> Verdict:
         text += f"; it ends in {due - q.now:.0f} s at the latest" if due > q.now else ""
         return refuse(Reason.STILL_REGISTERED, text, until=due if due > q.now else last,
                       lifted_by="its leaving the list, or approval")  # fmt: skip
-    living = sum(_can_witness(q, node) for node in q.view.nodes.values())
-    if said and len(said) >= min(2, living):
+    if said and len(said) >= _witnesses_needed(q):
         return PASSES
     return _released_in_time(q, since + session + 2 * cluster.tick_s)
 
@@ -250,6 +240,11 @@ def _can_witness(q: Question, node: Standing) -> bool:
     return other and node.answers is True and node.counted is not False
 
 
+def _witnesses_needed(q: Question) -> int:
+    """Two, or as many as there are."""
+    return len(list(islice((n for n in q.view.nodes.values() if _can_witness(q, n)), ENOUGH)))
+
+
 def replicas_are_safe(q: Question) -> Verdict:
     """Stopping it takes no partition under its min ISR and loses no last copy."""
     node = q.node
@@ -257,13 +252,10 @@ def replicas_are_safe(q: Question) -> Verdict:
         return PASSES
     doubtful = frozenset(
         id_
-        for id_, other in q.view.nodes.items()
-        if other.config.is_broker and other.ok is not True
+        for id_ in q.view.uneasy
+        if q.view.nodes[id_].config.is_broker and q.view.nodes[id_].ok is not True
     )
-    heard, least = (
-        words_of_others(q),
-        min(2, sum(_can_witness(q, n) for n in q.view.nodes.values())),
-    )
+    heard, least = words_of_others(q), _witnesses_needed(q)
     if not heard or len(heard) < least:
         text = f"{len(heard)} other brokers told of its partitions; {max(1, least)} are needed"
         return refuse(Reason.REPLICAS_AT_RISK, text, lifted_by="a look at them, or approval")
@@ -289,30 +281,36 @@ def replicas_are_safe(q: Question) -> Verdict:
 def others_are_well(q: Question) -> Verdict:
     """All other members of its groups are known healthy, but those acknowledged as down."""
     target = q.node.config
+    cluster = q.view.view.cluster
     sick: list[str] = []
-    sizes = {"brokers": 0, "keepers": 0}
-    for id_, other in q.view.nodes.items():
+    for id_ in q.view.in_place(_maybe_sick(q) - {q.request.node}):
+        other = q.view.nodes[id_]
         brokers = target.is_broker and other.config.is_broker
         keepers = target.is_keeper and other.config.is_keeper
         if not brokers and not keepers:
             continue
-        sizes["brokers"] += brokers
-        sizes["keepers"] += keepers
-        if (
-            id_ != q.request.node
-            and not _excused(q, id_)
-            and not _healthy(q, other, brokers=brokers)
-        ):
+        if not _healthy(q, other, brokers=brokers) and not _excused(q, id_):
             sick.append(id_)
     if sick:
         text = f"not known healthy: {', '.join(sick)}"
         return refuse(
             Reason.OTHERS_SICK, text, lifted_by="their health, their acknowledgement, or approval"
         )
-    size = min(count for count in sizes.values() if count)
+    groups = ((target.is_broker, cluster.brokers), (target.is_keeper, cluster.keepers))
+    size = min(len(group) for mine, group in groups if mine)
     if size <= SMALL_GROUP:
         return refuse(Reason.SMALL_GROUP, f"its group has {size} members", lifted_by="approval")
     return PASSES
+
+
+def _maybe_sick(q: Question) -> frozenset[str]:
+    """Who may not be healthy: all others are well, have been for long, and have no incident."""
+    view = q.view.view
+    young = q.now - q.policy.stable_window_s(view.cluster.session_timeout_s)
+    maybe = {incident.subject for incident in q.memory.incidents.values()}
+    if max(view.ok_since.values(), default=young) > young:
+        maybe.update(id_ for id_, since in view.ok_since.items() if since > young)
+    return q.view.uneasy.union(maybe & q.view.nodes.keys())
 
 
 def _healthy(q: Question, other: Standing, *, brokers: bool) -> bool:
