@@ -58,7 +58,7 @@ def wedged_controller(reach: bool | None = True, raft: str | None = "unattached"
     return scene
 
 
-CASES = [
+CASES: list[tuple[Any, str, Condition]] = [
     (fenced_broker, "4", Condition.SERVING_NOT_COUNTED),
     (sessionless_broker, "1", Condition.SESSION_LOST),
     (wedged_controller, "2", Condition.CONTROLLER_WEDGED),
@@ -93,7 +93,7 @@ def test_what_does_not_reach_the_quorum_is_partitioned(
     assert scene.acted() == []
 
 
-BLANKED = [
+BLANKED: list[tuple[Any, str, Kind]] = [
     *((fenced_broker, "4", kind) for kind in (Kind.HOST, Kind.JVM, Kind.PEERS)),
     *((sessionless_broker, "1", kind) for kind in (Kind.HOST, Kind.JVM, Kind.PEERS, Kind.QUORUM)),
     *((wedged_controller, "2", kind) for kind in (Kind.HOST, Kind.JVM, Kind.QUORUM)),

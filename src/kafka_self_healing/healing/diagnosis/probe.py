@@ -40,7 +40,7 @@ ROWS = (
     ),
     Row(
         Condition.PROBE_MISCONFIGURED,
-        needs=frozenset({Kind.PROTOCOL}),
+        needs=frozenset(),
         seen="something answers, but not to us: authentication, authorisation, TLS, a wrong"
         " listener, a port that does not speak the protocol; or the brokers show no topics and no"
         " error; or a member of the ensemble answers, but not in what mode it is (`srvr` is not in"
