@@ -16,6 +16,7 @@ from kafka_self_healing.healing.diagnosis.words import ALL_WAYS, all_looks, dark
 from kafka_self_healing.healing.ensemble import LEADER, own_word
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.view import ASIDE
+from kafka_self_healing.healing.windows import UNEXPLAINING
 from kafka_self_healing.model.evidence import MISCONFIGURED, CustomFact, Kind, ProtocolFact
 from kafka_self_healing.model.incident import Condition, Diagnosis, beside
 from kafka_self_healing.model.node import ClusterMode
@@ -238,7 +239,7 @@ def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
 def _explained(node: str, view: ClusterView, memory: Memory, policy: Policy) -> bool:
     """Whether another incident of this node, or a late act of ours, explains the changes."""
     incident = memory.incident_of(node)
-    if incident is not None and incident.condition is not Condition.FLAPPING:
+    if incident is not None and incident.condition not in UNEXPLAINING:
         return True
     return any(
         act.node == node
