@@ -9,7 +9,7 @@ from kafka_self_healing.model.evidence import Family, Kind
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation.node import Node, Phase
-from kafka_self_healing.simulation.world import World
+from kafka_self_healing.simulation.world import UNUSABLE, World
 
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
@@ -101,6 +101,8 @@ class Harm:
             self._blame("I3", text, node.since.get("storage_missing"))
         if not node.alive:
             self._dead_for(request, node)
+            broken_s = self.world.now - node.since["disk"] if node.disk in UNUSABLE else 0.0
+            self.tally.needless += broken_s > GRACE_S  # it can only end of the same again
         if not node.config.is_keeper:
             self._start_broker(request)
         stale = self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
@@ -136,7 +138,7 @@ class Harm:
             free = free and not voter.host_lock and not voter.storage_missing and voter.lie is None
             free = free and voter.id not in self.world.excused
             gone_s = self.world.now - voter.snapshots[-1].at
-            if not voter.alive and free and voter.exit_status is None and 8.0 < gone_s < 30.0:
+            if not voter.alive and free and voter.signal is not None and 8.0 < gone_s < 30.0:
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
 
     def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:

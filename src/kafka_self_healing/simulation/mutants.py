@@ -145,6 +145,16 @@ MUTANTS: tuple[Mutant, ...] = (
     _guard("attempts_left", "I5", f.Crash(60, "1", 0.0, 5.0)),
     _guard("still_true", "I4", f.BadWeather(50, 100, 0.0, 2.9), f.Crash(60, "1")),
     _at(
+        "a start on a disk that its last words call dead", "", "needless",
+        f.DiskFails(60, "1", f.Disk.DEAD), removes=("last words are not read",),
+        shape=replace(APART, kinds=ALL_KINDS - {Kind.HOST} | {Kind.LOG}),
+    ),
+    _at(
+        "a start on a disk that its last words call full", "", "needless",
+        f.DiskFails(60, "1", f.Disk.FULL), removes=("last words are not read",),
+        shape=replace(APART, kinds=ALL_KINDS - {Kind.HOST} | {Kind.LOG}),
+    ),
+    _at(
         "a broker is started while the ensemble is lost", "quorum_is_present", "I2",
         f.Says(50, Order.MAINTENANCE, "1"), f.Crash(55, "1"), f.Says(80, Order.MAINTENANCE, "200"),
         f.Says(80, Order.MAINTENANCE, "201"), f.QuorumLoss(90, ("200", "201")),
