@@ -92,6 +92,8 @@ def _print_now(reply: dict[str, Any]) -> None:
         click.echo(f"  contradicted by: {row['contradicted_by']}")
         click.echo(f"  holds: {row['holds']}")
         click.echo(f"what you do: {row['you']}")
+    for line in reply["beside"]:
+        click.echo(f"beside it: {line}")
     _print_guards(reply["act"], reply["guards"])
     _print_story(reply["story"])
 

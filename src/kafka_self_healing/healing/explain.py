@@ -13,6 +13,7 @@ from kafka_self_healing.healing.guards import asked, judge
 from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.healer import Step
 from kafka_self_healing.healing.numbers import numbers
+from kafka_self_healing.healing.parts import beside_lines
 from kafka_self_healing.healing.planning import draft
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.waiting import circuit, plan_words, waiting
@@ -72,6 +73,7 @@ def explain(step: Step, policy: Policy, node: str, now: Instant) -> Answer:
     answer["diagnosis"] = to_plain(diagnosis) if diagnosis else None
     answer["incident"] = _incident(incident, now) if incident else None
     answer["story"] = list(incident.story) if incident else []
+    answer["beside"] = beside_lines(step.memory, node, now)
     answer["circuit_open"] = circuit(step, policy, node)
     plan = plan_words(step.memory.plan, now)
     mine = plan is not None and any(one["node"] == node for one in plan["steps"])

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kafka_self_healing.healing.diagnosis.table import TABLE
-from kafka_self_healing.healing.digest import lasting, where
+from kafka_self_healing.healing.digest import lasting
 from kafka_self_healing.healing.guards import asked
 from kafka_self_healing.healing.memory import Memory, fold_one
+from kafka_self_healing.healing.parts import beside_lines
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.codec import to_plain
 from kafka_self_healing.model.control import Order
@@ -28,7 +29,7 @@ from kafka_self_healing.model.event import (
     IncidentClosed,
     Told,
 )
-from kafka_self_healing.model.incident import CLUSTER_WIDE, Incident
+from kafka_self_healing.model.incident import Incident
 from kafka_self_healing.model.notification import Notice
 from kafka_self_healing.model.recovery import RecoveryRequest, act_class
 
@@ -82,7 +83,7 @@ def explain_at(events: Iterable[Event], cluster: str, node: str, at_utc: float) 
         "guards": _guards(decided),
         "acts": [to_plain(request) for request in open_acts],
         "switches": [to_plain(switch) for switch in switches],
-        "beside": [_line(one, now) for one in _beside(past.memory, node)],
+        "beside": beside_lines(past.memory, node, now),
         "told": f"{_utc(past.told.at.utc_s)} {past.told.kind.value}" if past.told else "",
         "story": list(incident.story) if incident is not None else [],
         "not_kept": NOT_KEPT,
@@ -113,25 +114,6 @@ def _replay(events: Iterable[Event], node: str, at_utc: float) -> _Past:
                 continue
     past.known = past.known or node in past.memory.seen or bool(past.memory.incident_of(node))
     return past
-
-
-def _beside(memory: Memory, node: str) -> list[Incident]:
-    """Return the incidents that stand beside the node's own, and those of the cluster about it."""
-    return [
-        one
-        for one in memory.incidents.values()
-        if one.subject != node
-        and (one.subject.startswith(f"{node}/") or node in one.nodes or _wide(one))
-    ]
-
-
-def _wide(incident: Incident) -> bool:
-    return incident.condition in CLUSTER_WIDE and incident.subject not in incident.nodes
-
-
-def _line(incident: Incident, now: Instant) -> str:
-    age = lasting(now.utc_s - incident.opened.utc_s)
-    return f"{incident.id}: {incident.condition} of {where(incident.nodes)}, for {age}"
 
 
 def _decided(decided: Decided | None) -> dict[str, Any] | None:

@@ -237,6 +237,8 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
         other = same_as(turn, cluster, incident)
         if other is not None:
             _merge(turn, incident, other)
+        elif incident.subject.partition("/")[0] not in {cluster.view.cluster.name, *cluster.nodes}:
+            close(turn, turn.note(incident, "its node is no longer in the inventory"), CLEARED)
         elif known_over(turn, cluster, incident):
             _settle(turn, incident)
         return

@@ -21,8 +21,6 @@ def known_over(turn: Turn, cluster: ClusterView, incident: Incident) -> bool:
     owner = incident.subject.partition("/")[0]
     if owner in cluster.nodes:
         return _read_again(turn, cluster, owner, incident)
-    if owner != cluster.view.cluster.name:
-        return True  # its node has left the inventory: it is no longer ours
     if turn.view.warming is not None:
         return False
     match incident.condition:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from kafka_self_healing.healing import told
 from kafka_self_healing.healing.digest import Day, after_decision, after_end
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.control import ApprovalRequest, OperatorCommand, Order, Switch
@@ -76,8 +77,9 @@ class Ladder:
 class Memory:
     """Incidents, requests, budgets, latches and switches. Maps are never changed in place.
 
-    `told`: when a notice of each key was put out last. `digested`: when the latest digest was, or
-    when a daemon first began; `day`: what the next one will tell.
+    `told`: when a notice of each key was put out last. `unconfirmed`: what is over and has to be
+    told; `confirmed`: when that was done last. `digested`: when the latest digest was, or when a
+    daemon first began; `day`: what the next one will tell.
     """
 
     counter: int = 0
@@ -98,6 +100,8 @@ class Memory:
     storm: bool = False
     decisions: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, Instant] = field(default_factory=dict)
+    unconfirmed: Mapping[str, Incident] = field(default_factory=dict)
+    confirmed: Instant | None = None
     digested: Instant | None = None
     day: Day = field(default_factory=Day)
 
@@ -186,7 +190,8 @@ def _number(id_: str) -> int:
 def _told(memory: Memory, notice: Notice, at: Instant) -> Memory:
     match notice.kind:
         case NoticeKind.RECOVERY:
-            return memory  # it is over: nothing of it is told again
+            left = told.after_recovery(memory.unconfirmed, notice)
+            return replace(memory, unconfirmed=left, confirmed=at)
         case NoticeKind.DIGEST:
             return replace(memory, digested=at, day=Day())
         case (
@@ -196,17 +201,14 @@ def _told(memory: Memory, notice: Notice, at: Instant) -> Memory:
             | NoticeKind.GAVE_UP
             | NoticeKind.REMINDER
         ):
-            known = memory.incidents
-            # What is told within the trouble that explains it has no notice of its own.
-            peers = [id_ for id_ in notice.also if id_ in known and not known[id_].told_in]
-            keys = (notice.key, *(f"{id_}/{notice.kind.value}" for id_ in peers))
+            keys = told.keys(notice, memory.incidents)
             return replace(memory, told={**memory.told, **dict.fromkeys(keys, at)})
 
 
 def _closed(memory: Memory, event: IncidentClosed) -> Memory:
     incident, at = event.incident, event.at
     keep = {id_: known for id_, known in memory.incidents.items() if id_ != incident.id}
-    told = {key: at for key, at in memory.told.items() if not key.startswith(f"{incident.id}/")}
+    left = {key: at for key, at in memory.told.items() if not key.startswith(f"{incident.id}/")}
     decisions = {
         key: text for key, text in memory.decisions.items() if not key.startswith(f"{incident.id}/")
     }
@@ -219,13 +221,14 @@ def _closed(memory: Memory, event: IncidentClosed) -> Memory:
     return replace(
         memory,
         incidents=keep,
-        told=told,
+        told=left,
         decisions=decisions,
         approvals=approvals,
         asked=_without(memory.asked, incident.id),
         ladders=ladders,
         owed_starts=_paid(memory.owed_starts, incident.subject),
         day=after_end(memory.day, event),
+        unconfirmed=told.after_end(memory.unconfirmed, memory.incidents, event),
     )
 
 

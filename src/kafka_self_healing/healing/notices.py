@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from kafka_self_healing.healing import digest
 from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.digest import lasting, where
-from kafka_self_healing.healing.parts import is_news
+from kafka_self_healing.healing.parts import is_news, is_wide
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.event import MERGED, IncidentClosed, Told
+from kafka_self_healing.model.event import Told
 from kafka_self_healing.model.incident import (
-    CLUSTER_WIDE,
     EXPECTED,
     Condition,
     Incident,
@@ -35,11 +34,10 @@ LISTED = 50
 
 def tell(turn: Turn) -> None:
     """Emit the notices that are due this turn."""
-    over = [e.incident for e in turn.events if isinstance(e, IncidentClosed) and e.how != MERGED]
-    _tell_all(turn, [one for one in over if _is_confirmed_to(turn, one)], NoticeKind.RECOVERY)
+    _tell_ends(turn)
     for wide in (True, False):
         # What explains others goes first: its notice lists them.
-        known = [one for one in turn.memory.incidents.values() if _is_wide(one) is wide]
+        known = [one for one in turn.memory.incidents.values() if is_wide(one) is wide]
         called = [one for one in known if _calls(turn, one)]
         for kind in CALLS:
             mine = [one for one in called if one.escalated_as is kind]
@@ -48,10 +46,6 @@ def tell(turn: Turn) -> None:
     due = [one for one in turn.memory.incidents.values() if _reminds(turn, one)]
     _tell_all(turn, due, NoticeKind.REMINDER)
     _tell_digest(turn)
-
-
-def _is_wide(incident: Incident) -> bool:
-    return incident.condition in CLUSTER_WIDE and incident.subject not in incident.nodes
 
 
 def _listed(turn: Turn, incident: Incident) -> bool:
@@ -63,11 +57,6 @@ def _held(turn: Turn, incident: Incident) -> bool:
     """Whether what explains it is about to be told, and will list it."""
     whole = turn.memory.incidents.get(incident.part_of)
     return whole is not None and not whole.told and not whole.acknowledged_by
-
-
-def _is_confirmed_to(turn: Turn, over: Incident) -> bool:
-    """Whether the end of an incident is told: to who was told of it, and not within another."""
-    return over.told and not _listed(turn, over)
 
 
 def _is_new(turn: Turn, incident: Incident) -> bool:
@@ -100,6 +89,16 @@ def _reminds(turn: Turn, incident: Incident) -> bool:
     kinds = (NoticeKind.FAILURE, *CALLS, NoticeKind.REMINDER)
     ages = [turn.now.since(told[key]) for kind in kinds if (key := _key(incident, kind)) in told]
     return bool(ages) and min(ages) >= turn.policy.notice_repeat_s
+
+
+def _tell_ends(turn: Turn) -> None:
+    """Tell what is over: the first at once, what is over soon after it together."""
+    over, latest = list(turn.memory.unconfirmed.values()), turn.memory.confirmed
+    left = 0.0 if latest is None else turn.policy.notice_group_s - turn.now.since(latest)
+    if over and left > 0:
+        turn.wake_by(turn.now.mono_s + left)
+        return
+    _tell_all(turn, over, NoticeKind.RECOVERY)
 
 
 def _tell_failures(turn: Turn, new: list[Incident]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kafka_self_healing.healing.assessment import ClusterView, Quorum
-from kafka_self_healing.healing.digest import where
+from kafka_self_healing.healing.digest import lasting, where
+from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.turn import Turn
+from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.decision import Reason
 from kafka_self_healing.model.incident import (
     CLUSTER_WIDE,
@@ -82,6 +84,23 @@ def implied(turn: Turn, incident: Incident, reasons: frozenset[Reason]) -> bool:
     """Whether such a refusal follows from the trouble of the cluster that explains the incident."""
     whole = turn.memory.incidents.get(incident.part_of)
     return whole is not None and bool(reasons & IMPLIED.get(whole.condition, frozenset()))
+
+
+def is_wide(incident: Incident) -> bool:
+    """Whether it is a trouble of the whole cluster that explains those of its nodes."""
+    return incident.condition in CLUSTER_WIDE and incident.subject not in incident.nodes
+
+
+def beside_lines(memory: Memory, node: str, now: Instant) -> list[str]:
+    """Say what stands beside a node's own incident: of it, and of the cluster."""
+    lines = []
+    for one in memory.incidents.values():
+        about = one.subject.startswith(f"{node}/") or node in one.nodes or is_wide(one)
+        if about and one.subject != node:
+            age = lasting(max(0.0, now.utc_s - one.opened.utc_s))
+            suspected = "" if one.confirmed else ", suspected"
+            lines.append(f"{one.id}: {one.condition} of {where(one.nodes)}, for {age}{suspected}")
+    return lines
 
 
 def names(incidents: Sequence[Incident]) -> str:

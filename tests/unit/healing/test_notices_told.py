@@ -50,6 +50,22 @@ def test_failures_together_are_told_within_one_group() -> None:
     assert times[-1] - times[0] <= 31
 
 
+def test_ends_together_are_told_within_one_group() -> None:
+    """Every one of them is told to be over, and not each in a notice of its own."""
+    scene = Scene(split(6))
+    scene.run(5)
+    scene.operator_stop("4", "5", "6", "7")
+    scene.run(40)
+    for node in "4567":
+        scene.start(node)
+        scene.run(3)
+    scene.run(60)
+    over = [n for n in scene.notices if n.kind is NoticeKind.RECOVERY]
+    assert {node for n in over for node in n.nodes} == {"4", "5", "6", "7"}
+    assert len(over) <= 2
+    assert scene.memory.unconfirmed == {}
+
+
 def test_an_open_incident_is_reminded_of_in_every_interval() -> None:
     """An operator's stop is not forgotten: hands off, remind."""
     scene = Scene(policy=OFTEN)

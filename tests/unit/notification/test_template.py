@@ -51,6 +51,8 @@ On the machine of the daemon:
     ("kind", "sentence"),
     [
         (NoticeKind.FAILURE, "Nobody has to do anything yet."),
+        (NoticeKind.REFUSAL, "healing has been refused for a while"),
+        (NoticeKind.GAVE_UP, "Nothing is done before an ack."),
         (NoticeKind.ESCALATION, "This needs a person"),
         (NoticeKind.RECOVERY, "Nothing has to be done."),
         (NoticeKind.REMINDER, "This still needs a person."),
@@ -63,6 +65,32 @@ def test_it_says_whether_somebody_must_act(kind: NoticeKind, sentence: str) -> N
     assert sentence in letter.body
     assert letter.subject.startswith(f"[lab] {kind.value.upper()} ")
     assert ("kafka-self-healing ack" in letter.body) == (kind is not NoticeKind.RECOVERY)
+
+
+def test_what_is_told_together_and_what_you_do() -> None:
+    """The runbook, a line an incident, and the command for each of the first ones."""
+    letter = NotificationService().compose(
+        replace(FAILURE, parts=("I1: a", "I2: b"), also=("I2",), you="look at `df`")
+    )
+
+    assert "\nWhat you do: look at `df`\n" in letter.body
+    assert "\nTold together:\n- I1: a\n- I2: b\n" in letter.body
+    assert "  kafka-self-healing ack I1\n  kafka-self-healing ack I2\n" in letter.body
+
+
+def test_the_digest_is_of_no_incident() -> None:
+    """Neither incident nor condition, and its lines are the day."""
+    digest = replace(
+        FAILURE, kind=NoticeKind.DIGEST, incident="", condition="", nodes=(),
+        summary="0 open", story=("healed: one",),
+    )  # fmt: skip
+    letter = NotificationService().compose(digest)
+
+    assert letter.subject == "[lab] DIGEST: 0 open"
+    assert "\nThe day:\n- healed: one\n" in letter.body
+    for heading in ("Incident:", "Condition:", "Nodes:", "ack"):
+        assert heading not in letter.body
+    assert "as long as the healer lives" in letter.body
 
 
 def test_a_notice_without_nodes_and_story() -> None:

@@ -1,0 +1,37 @@
+"""Which notices count as told for which incident, and whose end still has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kafka_self_healing.model.event import MERGED, IncidentClosed
+from kafka_self_healing.model.incident import Incident
+from kafka_self_healing.model.notification import Notice
+
+Known = Mapping[str, Incident]
+
+
+def keys(notice: Notice, known: Known) -> tuple[str, ...]:
+    """Return the keys of a notice: its own, and those of its peers that are told with it.
+
+    What is told within the trouble that explains it has no notice of its own.
+    """
+    peers = [id_ for id_ in notice.also if id_ in known and not known[id_].told_in]
+    return (notice.key, *(f"{id_}/{notice.kind.value}" for id_ in peers))
+
+
+def after_recovery(unconfirmed: Known, notice: Notice) -> Known:
+    """Return whose end still has to be told after a notice of some."""
+    over = {notice.incident, *notice.also}
+    return {id_: one for id_, one in unconfirmed.items() if id_ not in over}
+
+
+def after_end(unconfirmed: Known, known: Known, event: IncidentClosed) -> Known:
+    """Return whose end has to be told after one more.
+
+    Who was told of an incident by itself is told of its end, unless it goes on in another.
+    """
+    over = event.incident
+    alone = not over.told_in or over.told_in not in known
+    due = over.told and alone and event.how != MERGED
+    return {**unconfirmed, over.id: over} if due else unconfirmed
