@@ -77,10 +77,11 @@ def _words(diagnosis: Diagnosis, state: IncidentState) -> str:
 
 
 def _update(turn: Turn, known: Incident, diagnosis: Diagnosis) -> Incident:
+    if known.over is not None:
+        again = "it is so again" if diagnosis.confirmed else "it may be so again"
+        known = turn.note(known, again, over=None)
     if not diagnosis.confirmed and known.state is not IncidentState.SUSPECTED:
         return known
-    if known.over is not None:
-        known = turn.change(known, "it is so again", over=None)
     same = diagnosis.condition is known.condition and set(diagnosis.nodes) == set(known.nodes)
     rises = diagnosis.confirmed and known.state is IncidentState.SUSPECTED
     if same and not rises:

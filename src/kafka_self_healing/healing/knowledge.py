@@ -32,6 +32,11 @@ def known_over(turn: Turn, cluster: ClusterView, incident: Incident) -> bool:
             return not cluster.viewpoint_lost
         case Condition.UNDER_REPLICATED:
             return cluster.witness.readable and not _explained(turn, cluster)
+        case Condition.CONTROLLER_MISSING:
+            facts = (node.jvm for node in cluster.nodes.values() if node.jvm is not None)
+            return sum(jvm.active_controller is True for jvm in facts) == 1
+        case Condition.CERTIFICATE_EXPIRING | Condition.CERTIFICATE_EXPIRED:
+            return bool(cluster.view.certificates)
         case other:
             asked = Kind.PEERS in TABLE[other].needs or not incident.nodes
             return cluster.witness.readable if asked else True

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from tests.unit.healing.scenes import AUTO, Scene, split, zookeeper
 
+from kafka_self_healing.healing.knowledge import known_over
+from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import IncidentChanged
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact
@@ -354,3 +356,51 @@ def test_a_member_s_trouble_is_part_of_its_ensemble_s() -> None:
     scene.run(20)
     whole = scene.incident("test/ENSEMBLE_QUORUM_LOST")
     assert scene.incident("201").part_of == scene.incident("202").part_of == whole.id
+
+
+@pytest.mark.parametrize(
+    ("condition", "over"),
+    [
+        (Condition.QUORUM_LOST, True),
+        (Condition.MASS_FAILURE, True),
+        (Condition.VIEWPOINT_LOST, True),
+        (Condition.UNDER_REPLICATED, True),
+        (Condition.PARTITIONS_OFFLINE, True),
+        (Condition.CONTROLLER_MISSING, False),
+        (Condition.CERTIFICATE_EXPIRED, False),
+    ],
+)
+def test_the_end_of_a_trouble_of_the_cluster_is_seen_or_it_is_not_over(
+    condition: Condition, *, over: bool
+) -> None:
+    """All is well: what was read says so. Who is controller, and certificates, nobody has read."""
+    scene = Scene()
+    scene.run(5)
+    assert scene.step is not None
+    assert scene.view is not None
+    incident = Incident(
+        "incident-1", f"test/{condition}", condition, ("2",), IncidentState.CONFIRMED, (),
+        scene.now, scene.now,
+    )  # fmt: skip
+    turn = Turn(scene.memory, scene.view, AUTO, scene.now)
+    assert known_over(turn, scene.step.cluster, incident) is over
+    cold = Turn(scene.memory, scene.view.rewarm(scene.now, "just begun"), AUTO, scene.now)
+    assert known_over(cold, scene.step.cluster, incident) is False
+
+
+def test_a_doubt_begins_the_time_of_being_over_anew() -> None:
+    """One bad look in between: not confirmed, and yet it has not been over for all that time."""
+    scene = Scene()
+    scene.run(5)
+    scene.lens = wrong_login
+    scene.run(20)
+    scene.lens = good
+    scene.run(20)
+    assert scene.incident(MISCONFIGURED).over is not None
+    scene.lens = wrong_login
+    scene.run(1)
+    scene.lens = good
+    scene.run(20)
+    assert scene.memory.incident_of(MISCONFIGURED) is not None
+    scene.run(20)
+    assert scene.memory.incident_of(MISCONFIGURED) is None
