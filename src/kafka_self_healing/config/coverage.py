@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from kafka_self_healing.config.scalars import is_loopback
 from kafka_self_healing.config.settings import Settings
 from kafka_self_healing.model.evidence import Kind
-from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.incident import Condition, Reply, reply
 from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig
 from kafka_self_healing.model.policy import Mode
 
 SMALL_GROUP = 2
 """A group of at most so many members is never restarted without a person's approval."""
 
-_GONE = (Condition.PROCESS_GONE, Condition.TERMINATED)
+_GONE = tuple(condition for condition in Condition if reply(condition) is Reply.START)
 _HUNG = (Condition.PROCESS_HUNG,)
 
 
@@ -39,9 +39,13 @@ def unhealable(settings: Settings) -> tuple[str, ...]:
 
 
 def _say(gap: _Gap, ids: list[str], everyone: int) -> str:
-    names = " and ".join(condition.value for condition in gap.conditions)
+    *first, last = (condition.value for condition in gap.conditions)
+    names = f"{', '.join(first)} and {last}" if first else last
     whom = "any node" if len(ids) == everyone else f"node {', '.join(ids)}"
-    return f"{names} {gap.verb} on {whom}: {gap.why}."
+    verb = gap.verb
+    if verb.startswith("not "):
+        verb = f"{'are' if first else 'is'} {verb}"
+    return f"{names} {verb} on {whom}: {gap.why}."
 
 
 def _mode(mode: Mode) -> tuple[str, ...]:
@@ -55,7 +59,7 @@ def _mode(mode: Mode) -> tuple[str, ...]:
 
 
 def _gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
-    yield from _service_gaps(node)
+    yield from _service_gaps(node, settings.cluster)
     yield from _host_gaps(node, settings)
     yield from _witness_gaps(node, settings.cluster)
     yield from _small_groups(node, settings.cluster)
@@ -64,7 +68,7 @@ def _gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
             "without CERTIFICATE evidence nobody reads the certificates that it serves, and with "
             "an expired one a new process would end at once"
         )
-        yield _Gap(_HUNG, "is not healed by itself", why)
+        yield _Gap(_restarted(node, settings.cluster), "not healed without a person", why)
     if Kind.JVM not in node.kinds and not node.is_member:
         why = (
             "without JVM evidence (jmx_port) its progress is not seen, so a long start cannot "
@@ -73,14 +77,28 @@ def _gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
         yield _Gap((Condition.RECOVERING_LOGS,), "cannot be seen", why)
 
 
-def _service_gaps(node: NodeConfig) -> Iterator[_Gap]:
+def _restarted(node: NodeConfig, cluster: Cluster) -> tuple[Condition, ...]:
+    """Return the conditions of such a node that a restart answers."""
+    kraft = cluster.mode is ClusterMode.KRAFT
+    has = {
+        Condition.SESSION_LOST: node.is_broker and not kraft,
+        Condition.SERVING_NOT_COUNTED: node.is_broker and kraft,
+        Condition.COUNTED_NOT_SERVING: node.is_broker,
+        Condition.CONTROLLER_WEDGED: node.is_voter,
+        Condition.HEAP_EXHAUSTED: not node.is_member,
+    }
+    answered = (condition for condition in Condition if reply(condition) is Reply.RESTART)
+    return tuple(condition for condition in answered if has.get(condition, True))
+
+
+def _service_gaps(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
     cannot = "cannot be healed"
     if Kind.SERVICE not in node.kinds:
         why = (
             "without SERVICE evidence (a service) nothing proves that its process ended or runs, "
             "and nothing can start it"
         )
-        yield _Gap((*_GONE, *_HUNG), cannot, why)
+        yield _Gap((*_GONE, *_restarted(node, cluster)), cannot, why)
         unseen = (Condition.STOPPED_BY_OPERATOR, Condition.STORAGE_HUNG)
         yield _Gap(unseen, "cannot be seen", "they are known from SERVICE evidence alone")
         return
@@ -142,4 +160,4 @@ def _small_groups(node: NodeConfig, cluster: Cluster) -> Iterator[_Gap]:
             why = (
                 f"a restart needs a person's approval where there are {SMALL_GROUP} {name} or fewer"
             )
-            yield _Gap(_HUNG, "is not healed by itself", why)
+            yield _Gap(_restarted(node, cluster), "not healed without a person", why)
