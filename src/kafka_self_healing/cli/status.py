@@ -43,11 +43,15 @@ def command(config: Path | None, state_dir: Path | None, *, as_json: bool) -> No
 
 
 def _incident(incident: dict[str, Any]) -> str:
-    who = f", taken by {incident['acknowledged_by']}" if incident["acknowledged_by"] else ""
+    state = incident["state"]
+    if incident["acknowledged_by"]:
+        state += f", taken by {incident['acknowledged_by']}"
+    if incident["part_of"]:
+        state += f", part of {incident['part_of']}"
     needs = f"\n    needs a person: {incident['needs']}" if incident["needs"] else ""
     nodes = ", ".join(incident["nodes"])
     return (
-        f"{incident['id']}: {incident['condition']} ({incident['state']}{who}) of node {nodes},"
+        f"{incident['id']}: {incident['condition']} ({state}) of node {nodes},"
         f" {incident['age_s']:.0f} s old, {len(incident['acts'])} acts{needs}\n"
         f"    {incident['last']}"
     )
