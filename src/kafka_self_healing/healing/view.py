@@ -162,7 +162,8 @@ class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
 
     `certificates`: the latest look at each node's certificates that could read them all, or that
-    saw a bad one; a node that hangs shows none. `explained_at`: when a condition of a node last
+    saw a bad one; a node that hangs shows none. `own_certificates`: the latest look at each of our
+    own files. `explained_at`: when a condition of a node last
     explained changes between good and failing looks at it. `restarts`: when its manager started a
     node again by itself; `restart_counts`: its own count of them. `latest_word`: the witness heard
     last. `touched`: of whom something was heard since the standings were made; `noted`: who had a
@@ -203,6 +204,7 @@ class View:
     noted: frozenset[NodeId] = frozenset()
     kept: object = None
     certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
+    own_certificates: Mapping[str, CheckResult] = field(default_factory=dict)
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:
@@ -308,11 +310,14 @@ def _touched(view: View, results: Sequence[CheckResult]) -> frozenset[NodeId]:
 def _aside(view: View, results: Sequence[CheckResult]) -> View:
     """Fold in what supports no act: checks of the operator's own, and certificates."""
     statuses, certificates = dict(view.statuses), dict(view.certificates)
+    own = dict(view.own_certificates)
     for result in results:
         id_ = result.subject
         if id_ not in view.cluster.nodes or result.outcome is Outcome.NOT_ASKED:
             continue
         statuses[id_] = (statuses.get(id_) or NodeStatus(id_)).after(result)
+        if isinstance(result.fact, CertificateFact):
+            own |= {one.address: result for one in result.fact.own or ()}
         known = certificates.get(id_)
         if not isinstance(result.fact, CertificateFact) or not result.fact.listeners:
             continue
@@ -320,7 +325,7 @@ def _aside(view: View, results: Sequence[CheckResult]) -> View:
         counts = not whole or _shows_all(result) or _shows_bad(result)
         if known is None or (counts and result.ended >= known.ended):
             certificates[id_] = result
-    return replace(view, statuses=statuses, certificates=certificates)
+    return replace(view, statuses=statuses, certificates=certificates, own_certificates=own)
 
 
 def _shows_all(look: CheckResult) -> bool:

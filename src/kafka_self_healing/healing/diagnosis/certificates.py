@@ -55,14 +55,11 @@ def certificates(node: Standing, view: ClusterView, policy: Policy) -> list[tupl
 
 def own_certificates(view: ClusterView, policy: Policy) -> list[tuple[str, Diagnosis]]:
     """Return what is to be told of our own certificates; many nodes are shown the same ones."""
-    ends: dict[str, tuple[float, str]] = {}
-    for look in view.view.certificates.values():
-        if isinstance(look.fact, CertificateFact) and look.fact.own:
-            # The same file may have been exchanged between two looks: the later end counts.
-            for days, one in _ends(look.fact.own, look, view):
-                known = ends.get(one)
-                ends[one] = (max(days, known[0]) if known else days, one)
-    return _told(view.view.cluster.name, (), list(ends.values()), policy)
+    ends: list[tuple[float, str]] = []
+    for file, look in view.view.own_certificates.items():
+        shown = look.fact.own if isinstance(look.fact, CertificateFact) else None
+        ends += _ends((one for one in shown or () if one.address == file), look, view)
+    return _told(view.view.cluster.name, (), ends, policy)
 
 
 def _ends(
