@@ -225,15 +225,17 @@ async def daemon_of(
                 clock=clock,
                 put=partial(journal.append, []),
             )
+            kept = JournalStore(store, journal, audit)
             async with reaching(settings.cluster, clock, ports) as reach:
+                with_reach = partial(hands, reach=reach, redact=redact, crash_point=crash_point)
                 yield Daemon(
                     settings.cluster,
                     settings.policy,
                     clock=clock,
-                    store=JournalStore(store, journal, audit),
+                    store=kept,
                     in_store=in_store,
                     eyes=partial(eyes, reach=reach, redact=redact, look_with=look_with),
-                    hands=partial(hands, reach=reach, redact=redact, crash_point=crash_point),
+                    hands=partial(with_reach, may_act=kept.holds_lease),
                     voice=Telling(queue, plugins, settings.cluster.name, clock),
                     run_id=f"{int(clock.now().utc_s * 1e6):x}",  # one daemon at a time runs here
                     hear=hear or (lambda _result: None),
@@ -288,8 +290,12 @@ def hands(
     redact: Callable[[str], str],
     crash_point: Callable[[str], None] = NO_CRASH,
     unsafe: Callable[[], str] = unsafe_start,
+    may_act: Callable[[], bool] = lambda: True,
 ) -> RecoveryEngine:
-    """Return the hands: they start nothing that would end with us, and keep no credentials."""
+    """Return the hands: they start nothing that would end with us, and keep no credentials.
+
+    `may_act`: whether the lease is still ours, asked before each command.
+    """
     engine = RecoveryEngine(
         ServiceRestartPlugin(unsafe()).actions(),
         hosts=reach.hosts,
@@ -297,6 +303,7 @@ def hands(
         report=report,
         crash_point=crash_point,
         redact=redact,
+        may_act=may_act,
     )
     reach.busy = lambda: bool(engine.running)
     return engine

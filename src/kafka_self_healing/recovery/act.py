@@ -45,13 +45,17 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the engine lends to every act. `draining`: whether no new step is to be begun."""
+    """What the engine lends to every act.
+
+    `draining`: whether no new step is to be begun; `may_act`: whether the lease is still ours.
+    """
 
     hosts: Hosts
     clock: Clock
     report: Callable[[StepReport], Awaitable[None]]
     crash_point: Callable[[str], None]
     draining: Callable[[], bool]
+    may_act: Callable[[], bool]
 
 
 class Act:
@@ -142,6 +146,8 @@ class Act:
             raise ActionRefused("the act is over")
         if self._step is None:
             raise PluginError(f"{self._request.action} gave a command outside of a step")
+        if not self._around.may_act():
+            raise ActionRefused("the lease was lost: another daemon acts for this cluster now")
         before, self.touched = self.touched, True
         self._around.crash_point("dispatch:before")
         self.last = await give()

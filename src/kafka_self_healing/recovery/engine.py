@@ -46,7 +46,8 @@ class RecoveryEngine:
 
     `report` is awaited before and after each step; a step of which the beginning cannot be
     journalled (StorageError) is not begun. `redact` takes credentials out of what is kept.
-    `crash_point` is called around each command, for tests that die there.
+    `crash_point` is called around each command, for tests that die there. `may_act` is asked just
+    before each: whoever slept may have lost the lease to another daemon meanwhile.
     """
 
     def __init__(
@@ -58,10 +59,13 @@ class RecoveryEngine:
         report: Callable[[StepReport], Awaitable[None]],
         crash_point: Callable[[str], None] = lambda _name: None,
         redact: Callable[[str], str] = str,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._actions, self._hosts = dict(actions), hosts
         self._clock, self._redact = clock, redact
-        self._around = Surroundings(hosts, clock, report, crash_point, lambda: self._draining)
+        self._around = Surroundings(
+            hosts, clock, report, crash_point, lambda: self._draining, may_act
+        )
         self._running: dict[NodeId, RecoveryRequest] = {}
         self._strays: set[asyncio.Task[RecoveryResult]] = set()
         self._draining = False

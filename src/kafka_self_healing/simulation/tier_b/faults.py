@@ -29,6 +29,18 @@ class DiesAt:
 
 
 @dataclass(frozen=True, slots=True)
+class SleepsInAct:
+    """Just after it has written down an intent, or a begun step, the daemon is stopped (SIGSTOP).
+
+    Somebody removes its lock file and starts another one; after `for_s` the first one goes on.
+    """
+
+    at_s: float
+    for_s: float
+    in_step: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SmtpDown:
     """The mail server refuses (`hangs`: accepts, and never answers) for a while."""
 
@@ -45,7 +57,7 @@ class StoreFull:
     for_s: float
 
 
-DaemonFault = DiesAt | SmtpDown | StoreFull
+DaemonFault = DiesAt | SleepsInAct | SmtpDown | StoreFull
 
 
 def draw_faults(seed: int, horizon_s: float) -> tuple[DaemonFault, ...]:
@@ -58,6 +70,8 @@ def draw_faults(seed: int, horizon_s: float) -> tuple[DaemonFault, ...]:
         for _ in range(rng.choice((1, 1, 2))):
             at = round(rng.uniform(20.0, end), 2)
             found.append(DiesAt(at, rng.choice(places), rng.uniform(0.5, 20.0)))
+    if rng.random() < 0.1:
+        found.append(SleepsInAct(FIRST_FAULT_S, rng.uniform(2.0, 60.0), rng.random() < 0.6))
     if rng.random() < 0.25:
         at = round(rng.uniform(FIRST_FAULT_S, end), 2)
         found.append(SmtpDown(at, rng.uniform(5.0, 90.0), rng.random() < 0.4))

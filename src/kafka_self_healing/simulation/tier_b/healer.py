@@ -15,7 +15,7 @@ from kafka_self_healing.simulation import readings
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.invariants import Judge
-from kafka_self_healing.simulation.tier_b.faults import DiesAt, Place
+from kafka_self_healing.simulation.tier_b.faults import DiesAt, Place, SleepsInAct
 from kafka_self_healing.simulation.tier_b.process import Process, Surroundings
 from kafka_self_healing.storage.lease import LOCK_FILE
 
@@ -48,7 +48,7 @@ class Healer:
         """What was wrong with the daemon itself: when, the invariant, and in words."""
 
         self.dies_in_act: tuple[float, bool] | None = None
-        self._doomed: list[DiesAt] = []
+        self._doomed: list[DiesAt | SleepsInAct] = []
         self._touched: dict[str, int] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -148,9 +148,14 @@ class Healer:
 
     # --- what the processes do -------------------------------------------------------------------
 
-    def doom(self, fault: DiesAt) -> None:
-        """The next process that comes by a place dies there."""
+    def doom(self, fault: DiesAt | SleepsInAct) -> None:
+        """The next process that comes by a place dies there, or is stopped."""
         self._doomed.append(fault)
+
+    def spare(self) -> None:
+        """Whatever was to befall a process does not any more."""
+        self._doomed.clear()
+        self.dies_in_act = None
 
     def passes(self, process: Process, place: Place) -> bool:
         """A process comes by a place. Return whether it dies there."""
@@ -161,11 +166,41 @@ class Healer:
             wait_s = self.around.rng.uniform(0.0, 0.6)
             self.around.world.agenda.after(wait_s, self._die_in, process, down_s, finish)
         for fault in self._doomed:
-            if fault.place is place:
+            if isinstance(fault, DiesAt):
+                if fault.place is place:
+                    self._doomed.remove(fault)
+                    self._kill(process, fault.down_s, finish=True)
+                    return True
+            elif place is Place.AFTER_COMMIT and self._acting(in_step=fault.in_step):
                 self._doomed.remove(fault)
-                self._kill(process, fault.down_s, finish=True)
-                return True
+                self._sleep(process, fault.for_s)
+                return False
         return False
+
+    def _acting(self, *, in_step: bool) -> bool:
+        executing = [
+            request
+            for request in self.judge.record.requests.values()
+            if request.state is RequestState.EXECUTING
+        ]
+        return any(len(r.begun_steps) > len(r.steps) for r in executing) or (
+            bool(executing) and not in_step
+        )
+
+    def _sleep(self, process: Process, for_s: float) -> None:
+        """SIGSTOP, in the middle of an act; somebody takes its lease; SIGCONT."""
+        self.around.loop.freeze(process.number)
+        agenda = self.around.world.agenda
+        agenda.after(1.0, self._take_over_from, process, for_s + 60.0)
+        agenda.after(1.0 + for_s, self._go_on, process)
+
+    def _go_on(self, process: Process) -> None:
+        if process.up:
+            self.around.loop.thaw(process.number)
+
+    def _take_over_from(self, process: Process, for_s: float) -> None:
+        if process is self.active:
+            self.take_over(for_s)
 
     def _die_in(self, process: Process, down_s: float, finish: bool) -> None:
         if process.up:
@@ -180,8 +215,10 @@ class Healer:
 
     def commands(self, process: Process, node: NodeId, verb: str) -> None:
         """A command is about to be given: is there an intent for it, and is it this daemon's?"""
-        if not process.holds_lease:
-            self.broken("I12", f"daemon {process.number}: {verb} on {node} without the lease")
+        holder = max(one.number for one in self.processes if one.store is not None)
+        if process.number != holder:
+            text = f"daemon {process.number}: {verb} on {node}, and daemon {holder} has the lease"
+            self.broken("I12", text)
         open_ = [
             request
             for request in self.judge.record.requests.values()

@@ -97,12 +97,6 @@ class Process:
         """Whether it is there, be it frozen."""
         return not self.dead and self.ended_at is None
 
-    @property
-    def holds_lease(self) -> bool:
-        """Whether the lock of the state folder is its own."""
-        lease = None if self.store is None else self.store.lease
-        return lease is not None and lease.held()
-
     def begin(self, on_end: Callable[[Process, asyncio.Task[None]], None]) -> None:
         """Start it."""
         loop = self._around.loop

@@ -38,6 +38,7 @@ from kafka_self_healing.simulation.tier_b import verdict
 from kafka_self_healing.simulation.tier_b.faults import (
     DaemonFault,
     DiesAt,
+    SleepsInAct,
     SmtpDown,
     StoreFull,
     draw_faults,
@@ -122,7 +123,7 @@ class _Run:
         self.stage.lines.append(f"{now:7.2f} fault    {fault}")
         self.judge.last_change = now
         match fault:
-            case DiesAt():
+            case DiesAt() | SleepsInAct():
                 self.healer.doom(fault)
             case SmtpDown(for_s=for_s, hangs=hangs):
                 self.office.fail(hangs=hangs)
@@ -180,6 +181,7 @@ class _Run:
 
     async def _end(self) -> None:
         """Ask all to stop; then judge what they leave behind."""
+        self.healer.spare()
         living = [process for process in self.healer.processes if process.up]
         for process in living:
             process.stopping = True
