@@ -17,8 +17,12 @@ from kafka_self_healing.model.recovery import RecoveryRequest
 def ask(turn: Turn, request: RecoveryRequest, blocking: Sequence[Verdict]) -> None:
     """Ask for an approval of an act that nothing but one could permit now.
 
-    What has been asked is not asked again before its end; what has been given is waited for.
+    What has been asked is not asked again before its end; what has been given is waited for. A
+    step of a plan is approved with the plan.
     """
+    plan = turn.memory.plan
+    if plan is not None and plan.open and any(s.node == request.node for s in plan.steps):
+        return
     incident = turn.memory.incidents.get(request.incident)
     only = all(lifts(verdict) and verdict.reason is not Reason.OBSERVE for verdict in blocking)
     if incident is None or not only or request.incident in turn.memory.approvals:

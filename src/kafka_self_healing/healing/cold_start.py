@@ -21,6 +21,7 @@ from kafka_self_healing.model.incident import (
     reply,
 )
 from kafka_self_healing.model.plan import ColdStart, PlanState, PlanStep
+from kafka_self_healing.model.policy import Mode
 from kafka_self_healing.model.recovery import RequestState
 
 LEAST_STEPS = 2
@@ -31,6 +32,9 @@ ACTS_A_STEP = 2
 
 SHOWN = 30
 """Steps named in one line of a story."""
+
+NO_STEP = frozenset({Reply.PAGE, Reply.HANDS_OFF, Reply.NOTE})
+"""Answers to conditions for which a person has to look, or has decided."""
 
 WHOLE = (Condition.MASS_FAILURE, Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST)
 """Troubles of the whole cluster to which a plan may belong."""
@@ -159,6 +163,8 @@ def _propose(
 
 def _approved(turn: Turn, plan: ColdStart) -> bool:
     given = turn.memory.approvals.get(plan.incident)
+    if turn.policy.mode is Mode.OBSERVE:
+        return False
     if given is None or (given.until is not None and turn.now.utc_s >= given.until):
         return False
     until = turn.now.utc_s + turn.policy.approval_s
@@ -202,8 +208,9 @@ def _went_wrong(memory: Memory, plan: ColdStart, found: Mapping[str, Diagnosis])
     if current is None:
         return ""
     now = found.get(current.node)
-    if now is not None and now.condition is Condition.STOPPED_BY_OPERATOR:
-        return f"an operator stopped node {current.node}"
+    free = memory.open_request(current.node) is None
+    if now is not None and free and now.confirmed and reply(now.condition) in NO_STEP:
+        return f"no start answers what node {current.node} has now: {now.condition}"
     over = [act for act in mine if act.node == current.node and act.id not in memory.requests]
     if len(over) >= ACTS_A_STEP:
         return f"the start of node {current.node} was called off {len(over)} times"

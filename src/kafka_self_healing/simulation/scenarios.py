@@ -136,6 +136,8 @@ def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenari
         draft.extend(_blackout(replace(source, rng=blackout), round(blackout.uniform(60, end), 2)))
     draft.sort(key=lambda fault: fault.at_s)
     mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
+    if any(isinstance(one, faults.Says) and one.target == faults.PLAN for one in draft):
+        mode = blackout.choice((mode, Mode.APPROVE))
     loss = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
     restarts = not plain and more.random() < 0.15
     return Scenario(seed, shape, tuple(draft), loss, mode, horizon_s, restarts)

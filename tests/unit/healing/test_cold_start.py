@@ -120,6 +120,41 @@ def test_a_step_that_fails_stops_the_plan_and_calls_a_person() -> None:
     assert "is stopped: the start of node 1 failed" in told.escalation + "".join(told.story)
 
 
+def test_a_step_for_which_a_person_has_to_look_stops_it() -> None:
+    """Somebody has stopped the next node on purpose: the order is not ours any more."""
+    scene = all_down()
+    scene.say(Order.APPROVE, plan_of(scene).incident)
+    scene.until(lambda: len(scene.acts) == 1)
+    running = plan_of(scene).id
+    scene.edit("2", stop_requested=True)
+    scene.run(20)
+
+    ends = [e.plan for e in scene.events if isinstance(e, PlanChanged) and e.plan.id == running]
+    assert ends[-1].state is PlanState.STOPPED
+    assert "node 2 has now: STOPPED_BY_OPERATOR" in ends[-1].reason
+    assert scene.acted() == [("service:start", "1")]
+
+
+def test_in_mode_observe_it_is_shown_and_nothing_of_it_begins() -> None:
+    """Observing says what it would do; so does a healer that shuts down."""
+    scene = all_down(policy=replace(APPROVE, mode=Mode.OBSERVE))
+    scene.say(Order.APPROVE, plan_of(scene).incident)
+    scene.run(30)
+
+    assert plan_of(scene).state is PlanState.PROPOSED
+    assert not scene.acts
+
+
+def test_its_steps_are_not_asked_for_one_by_one() -> None:
+    """One request for all of them."""
+    scene = all_down()
+    asked = set(scene.memory.asked)
+    scene.run(60)
+
+    assert set(scene.memory.asked) == asked
+    assert plan_of(scene).incident in asked
+
+
 def test_what_nobody_approves_in_time_has_to_be_read_again() -> None:
     """The expired plan cannot be approved, by neither name; the one that stands now can."""
     scene = all_down(policy=replace(APPROVE, approval_s=60.0))

@@ -12,7 +12,7 @@ from kafka_self_healing.healing.view import speaker
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import NEVER, Reason, Verdict
 from kafka_self_healing.model.incident import Diagnosis
-from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 
 PASSES = Verdict("", allowed=True)
@@ -57,7 +57,8 @@ class Question:
         plan = self.memory.plan
         if plan is None or plan.current is None or plan.current.node != self.request.node:
             return None
-        started = self.request.act_class is ActClass.START
+        # In mode observe, and while the healer shuts down, nothing of a plan begins.
+        started = self.request.act_class is ActClass.START and self.policy.mode is not Mode.OBSERVE
         valid = started and self.view.now.utc_s < plan.until
         return OperatorCommand(Order.APPROVE, plan.approved_by, target=plan.id) if valid else None
 
