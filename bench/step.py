@@ -118,11 +118,12 @@ class Watched:
 
     def _look(self, node: str, kind: Kind) -> CheckResult:
         ended = self.sick.get(node)
-        fact: Fact | None = {
+        facts: dict[Kind, Fact] = {
             Kind.SERVICE: KILLED if ended else RUNNING,
             Kind.JVM: JvmFact(broker_state=3),
             Kind.HOST: HostFact(reachable=True),
-        }.get(kind)
+        }
+        fact = facts.get(kind)
         outcome = Outcome.ANSWERED
         if ended is not None and kind in {Kind.LISTENER, Kind.PROTOCOL, Kind.JVM}:
             outcome, fact = Outcome.REFUSED if ended else Outcome.TIMED_OUT, None

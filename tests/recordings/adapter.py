@@ -27,6 +27,7 @@ _DIRECTORY = {"kafka": "/var/lib/kafka", "kafka-controller": "/var/lib/kafka-con
               "zookeeper": "/var/lib/zookeeper"}  # fmt: skip
 _BAD_DISK = {"disk-dead": {"readable": False}}
 """What a real read of the data directory says from the fault on."""
+_CHOKED_AT_S = 3.0
 
 
 def load(name: str) -> tuple[Row, list[Row]]:
@@ -85,7 +86,20 @@ class _Adapter:
             "session_timeout_s": self.recording["session_timeout_s"],
             "warm": True,
             "nodes": nodes,
+            "expect": self._expect(),
         }
+
+    def _expect(self) -> Row:
+        """Return what is right, with hosts and units as nodes."""
+        expect, mode = self.recording["expect"], self.mode
+        found: Row = {"conditions": expect["conditions"], "until": self.recording["judge_until"]}
+        for name in ("required", "allowed"):
+            found[name] = []
+            for action, unit, hosts in expect[name]:
+                listed = hosts if isinstance(hosts, list) else [hosts]
+                nodes = [node_of(mode, str(host), unit) for host in listed]
+                found[name].append({"action": action, "nodes": nodes})
+        return found
 
     def lines_of(self, row: Row) -> Iterator[Row]:
         """Return every look of a row."""
@@ -163,8 +177,12 @@ class _Adapter:
         yield _look(node, "SERVICE", t, took, service)
         yield _look(node, "HOST", t, took, self._host(unit, machine, seen["ping"], host, t))
         victim = int(host) in self.recording["nodes"] and unit == self._sick_unit()
-        if victim and service["active"] == "failed":
+        if victim and (service["active"] == "failed" or self._choked(t)):
             yield _look(node, "LOG", t, took, {"tail": self.recording["last_log"]})
+
+    def _choked(self, t: float) -> bool:
+        """Whether its log tells of its heap while it runs: so from the first seconds on."""
+        return self.recording["fault"] == "oom" and t >= _CHOKED_AT_S
 
     def _sick_unit(self) -> str:
         fault = self.recording["fault"]

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.simulation import replay_schema
-from kafka_self_healing.simulation.replay import Replay
-from kafka_self_healing.simulation.replay_format import read
-from tests.recordings.adapter import NAMES, load, replay_lines
-from tests.recordings.judge import Verdict, judge
+from tests.recordings.adapter import NAMES, replay_lines
+from tests.recordings.table import judged
 
 SCHEMA = Draft202012Validator(replay_schema.build())
 RECORDINGS = 30
-
-
-def _said(name: str, folder: Path) -> list[dict[str, Any]]:
-    path = folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in replay_lines(name)))
-    said: list[dict[str, Any]] = []
-    Replay(read(path), Policy(mode=Mode.AUTO), said.append).run()
-    return said
 
 
 def test_all_recordings_are_here() -> None:
@@ -47,6 +34,8 @@ def test_a_recording_becomes_a_valid_replay_file(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_act_on_a_recording_is_wrong(name: str, tmp_path: Path) -> None:
     """What must be done is done, once; nothing else is; and the condition is the right one."""
-    header, _ = load(name)
-    verdict = judge(header, _said(name, tmp_path))
-    assert verdict == Verdict((), (), ())
+    verdict = judged(name, tmp_path)
+    assert verdict.wrong == ()
+    assert [seen.what for seen in verdict.required if seen.at is None] == []
+    assert [seen.what for seen in verdict.conditions if seen.at is None] == []
+    assert verdict.right

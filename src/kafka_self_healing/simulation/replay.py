@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kafka_self_healing.healing.guards import asked, judge
+from kafka_self_healing.healing.guards import Row, asked, judge
 from kafka_self_healing.healing.guards.subject import Question
 from kafka_self_healing.healing.healer import Input, Step, step
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.healing.planning import in_order, stop_style
+from kafka_self_healing.healing.numbers import numbers
+from kafka_self_healing.healing.planning import in_order, next_try, stop_style
 from kafka_self_healing.healing.view import View
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.codec import to_plain
-from kafka_self_healing.model.control import OperatorCommand
-from kafka_self_healing.model.decision import Decision, Verdict
+from kafka_self_healing.model.control import OperatorCommand, Order
+from kafka_self_healing.model.decision import Answer, Decision, Verdict
 from kafka_self_healing.model.event import (
     Event,
     IncidentChanged,
@@ -26,13 +27,13 @@ from kafka_self_healing.model.event import (
 from kafka_self_healing.model.evidence import CheckResult, Outcome
 from kafka_self_healing.model.incident import Condition, IncidentState
 from kafka_self_healing.model.notification import NoticeKind
-from kafka_self_healing.model.policy import Policy
+from kafka_self_healing.model.policy import Policy, Rung
 from kafka_self_healing.model.recovery import (
     ActClass,
+    Disruption,
     RecoveryRequest,
     RecoveryResult,
     RequestState,
-    act_class,
 )
 from kafka_self_healing.simulation.replay_format import (
     AskLine,
@@ -87,7 +88,10 @@ class Replay:
                 case ResultLine():
                     inputs += self._result(at, line)
                 case OperatorCommand():
-                    inputs.append(_on_utc(line))
+                    if line.order in {Order.ACK, Order.APPROVE} and inputs:
+                        self._turn(at, inputs)
+                        inputs = []
+                    inputs.append(_on_utc(self._meant(line)))
                 case AskLine() | OrderLine():
                     self._turn(at, inputs)
                     inputs = []
@@ -97,6 +101,12 @@ class Replay:
                         self._order(at, line)
         if inputs:
             self._turn(at, inputs)
+
+    def _meant(self, command: OperatorCommand) -> OperatorCommand:
+        """An acknowledgement or approval of a node is one of its open incident, if it has any."""
+        incident = self._memory.incident_of(command.target)
+        named = command.order in {Order.ACK, Order.APPROVE} and incident is not None
+        return replace(command, target=incident.id) if incident is not None and named else command
 
     def _result(self, at: float, line: ResultLine) -> list[Input]:
         for request in self._memory.requests.values():
@@ -185,10 +195,52 @@ class Replay:
 
     def _answer(self, at: float, line: AskLine) -> None:
         question = self._question(at, line.node, line.action)
-        verdicts = judge(question, asked(act_class(line.action), line.guards))
-        allowed = not any(verdict.blocking for verdict in verdicts)
-        reasons = [_reason(verdict) for verdict in verdicts]
-        self._say(at, "answer", {"id": line.id, "allowed": allowed, "reasons": reasons})
+        rows = asked(question.request.act_class, line.guards)
+        verdicts = judge(question, rows)
+        blocking = [verdict for verdict in verdicts if verdict.blocking]
+        untils = [verdict.until for verdict in blocking]
+        waits = bool(blocking) and None not in untils
+        answer = Answer.WAIT if waits else Answer.REFUSE if blocking else Answer.ACT
+        assert self._last is not None
+        body = {
+            "id": line.id,
+            "allowed": not blocking,
+            "verdict": answer.value,
+            "until": max(until for until in untils if until is not None) if waits else None,
+            "looks_again": self._last.wake_s,
+            "would": self._would(question, answer),
+            "diagnosis": self._found(question),
+            "reasons": [_reason(verdict) for verdict in verdicts],
+            "guards": [_row(question, row) for row in rows],
+        }
+        self._say(at, "answer", body)
+
+    def _would(self, question: Question, answer: Answer) -> str:
+        """Say what would be done, and what the mind itself would do of the node's condition."""
+        request = question.request
+        how = f", by {request.stop_style.value}" if request.act_class is ActClass.RESTART else ""
+        act = f"{request.action} on node {request.node} ({request.act_class.value}{how})"
+        found = question.diagnosis
+        rungs = () if found is None else self._ladder(request.node, found.condition)
+        if found is None:
+            own = "nothing is wrong with it"
+        elif not rungs:
+            own = f"{found.condition} is answered by no act"
+        else:
+            own = f"{found.condition} is answered by {' then '.join(one.action for one in rungs)}"
+            own += "" if found.confirmed else f", once confirmed ({found.waiting})"
+        said = {Answer.ACT: "yes", Answer.WAIT: "not yet", Answer.REFUSE: "no"}[answer]
+        return f"{said}: {act}; {own}"
+
+    def _found(self, question: Question) -> dict[str, Any] | None:
+        found = question.diagnosis
+        if found is None:
+            return None
+        body: dict[str, Any] = to_plain(found)
+        return {**body, "nodes": self._ids(found.nodes)}
+
+    def _ladder(self, node: str, condition: Condition) -> tuple[Rung, ...]:
+        return self._policy.ladder(self._recording.cluster.nodes[node], condition)
 
     def _order(self, at: float, line: OrderLine) -> None:
         questions = {node: self._question(at, node, line.action) for node in line.nodes}
@@ -202,32 +254,61 @@ class Replay:
         last = self._last
         assert last is not None
         diagnoses = dict(last.diagnoses)
-        found = diagnoses.get(node)
+        found, incident = diagnoses.get(node), self._memory.incident_of(node)
+        condition = found.condition if found else Condition.UNDIAGNOSED
+        ladder, config = self._ladder(node, condition), self._recording.cluster.nodes[node]
+        rung, attempt = 0, 1
+        if incident is not None and any(one.action == action for one in ladder):
+            rung, attempt = next_try(self._memory, self._policy, config, condition, incident.opened)
+        known = self._memory.open_request(node)
+        proposed = known is not None and known.state is RequestState.PROPOSED
         service = last.cluster.nodes[node].service
         request = RecoveryRequest(
-            id="asked",
-            incident="",
+            id=known.id if known is not None and proposed and known.action == action else "asked",
+            incident=incident.id if incident is not None else "",
             node=node,
             action=action,
-            condition=found.condition if found else Condition.UNDIAGNOSED,
-            rung=0,
-            attempt=1,
+            condition=condition,
+            rung=rung,
+            attempt=attempt,
             state=RequestState.PROPOSED,
             proposed=Instant(at, UTC_OF_ZERO_S + at),
             stop_style=stop_style(last.cluster.nodes[node], self._policy),
             pid_before=service.pid if service else None,
+            disruptive=self._declared(action),
         )
         others = frozenset(n for n, d in diagnoses.items() if d.confirmed and n != node)
         restart = request.act_class is ActClass.RESTART
         ready = others & frozenset(last.cluster.nodes) if restart else last.cluster.ready
         cluster = replace(last.cluster, ready=ready)
-        return Question(request, cluster, self._memory, self._policy, found)
+        rungs = max(1, len(ladder))
+        return Question(request, cluster, self._memory, self._policy, found, rungs=rungs)
+
+    def _declared(self, action: str) -> Disruption | None:
+        """What the ladders say that an action does; one of no ladder counts as a RESTART."""
+        ladders = (*self._policy.ladders.values(), *self._policy.role_ladders.values())
+        rungs = (rung for ladder in ladders for rung in ladder if rung.action == action)
+        return next((rung.disruptive for rung in rungs), None)
 
     def _ids(self, nodes: Sequence[str]) -> list[Any]:
         return [self._recording.ids.get(node, node) for node in nodes]
 
     def _say(self, at: float, name: str, body: dict[str, Any]) -> None:
         self._write({"at": round(at, 6), name: body})
+
+
+def _row(question: Question, row: Row) -> dict[str, Any]:
+    """Return what one guard says, with its numbers, what lifts it and when it may change."""
+    said = next(iter(judge(question, (row,))), None)
+    refuses = said is not None and said.blocking
+    return {
+        "guard": row.name,
+        "says": "refuses" if refuses else "permits" if said is None else "reports",
+        "reason": said.reason.value if said is not None else None,
+        "text": said.text if said is not None else numbers(question, row.name),
+        "lifted_by": said.lifted_by if said is not None and refuses else None,
+        "until": said.until if said is not None else None,
+    }
 
 
 def _on_utc(command: OperatorCommand) -> OperatorCommand:
@@ -243,7 +324,7 @@ def _reason(verdict: Verdict) -> dict[str, Any]:
 
 
 def _batches(
-    lines: Sequence[tuple[float, Line]],
+    lines: Iterable[tuple[float, Line]],
 ) -> Iterator[tuple[float, list[Line]]]:
     """Give the lines of one moment together, as the daemon drains its inputs."""
     batch: list[Line] = []

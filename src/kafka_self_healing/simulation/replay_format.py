@@ -5,7 +5,6 @@ docs/replay.md describes it, `replay.schema.json` (beside this file) is its JSON
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,15 @@ from kafka_self_healing.model.evidence import (
     Kind,
     Outcome,
 )
+from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.node import Cluster, ClusterMode, NodeConfig, Role
 from kafka_self_healing.model.recovery import ACT_CLASS, ActOutcome
+from kafka_self_healing.simulation.json_lines import rows_of
 
 FORMAT = "kafka-self-healing/replay-1"
-MAX_LINE = 16 << 20
+MAX_AT_S = 1e9
+"""About 32 years on either side of the file's zero."""
+
 MAX_GAP_S = 7 * 86400.0
 """From one line to the next: the mind is woken all through a gap, every few seconds."""
 SESSIONS_S = {ClusterMode.KRAFT: 9.0, ClusterMode.ZOOKEEPER: 18.0}
@@ -49,6 +52,29 @@ class HeaderNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedAct:
+    """An act that is right on one of these nodes."""
+
+    action: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What is right, for `--judge`: every act that is neither required nor allowed is wrong.
+
+    `conditions`: of each list one must be confirmed or suspected; `required`: on one of its nodes,
+    and on each at most once; `allowed`: on each of its nodes once. `until`: the last second that
+    is judged (None: the end), because what follows shows what somebody else did.
+    """
+
+    conditions: tuple[tuple[Condition, ...], ...] = ()
+    required: tuple[ExpectedAct, ...] = ()
+    allowed: tuple[ExpectedAct, ...] = ()
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The first line."""
 
@@ -59,6 +85,7 @@ class Header:
     session_timeout_s: float | None = None
     tick_s: float | None = None
     warm: bool = False
+    expect: Expect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,64 +153,67 @@ LINE_TYPES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A replay file, read. `ids` gives each id back as the file wrote it (number or text)."""
+    """A replay file that was read once and found right; its lines are read anew, one by one.
 
+    `ids` gives each id back as the file wrote it (number or text).
+    """
+
+    path: Path
     header: Header
     cluster: Cluster
-    lines: tuple[tuple[float, Line], ...]
     ids: Mapping[str, Any]
+
+    @property
+    def lines(self) -> Iterator[tuple[float, Line]]:
+        """Each line with its `at`. Raises ReplayError if the file is no longer what it was."""
+        rows = rows_of(self.path)
+        next(rows, None)
+        return _lines(self.path, rows, self.header)
 
 
 def read(path: Path, defaults: Cluster | None = None) -> Recording:
-    """Read and check a file whole. Raises ReplayError with file, line and path of the value."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            rows = list(_rows(path, file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReplayError(f"{path}: cannot be read: {error}") from None
-    if not rows:
+    """Check a file whole, a line at a time. Raises ReplayError with file, line and path.
+
+    It is read twice, so that no more than a line is ever held, whatever its size.
+    """
+    rows = rows_of(path)
+    number, first = next(rows, (1, None))
+    if first is None:
         raise ReplayError(f"{path}:1: the file is empty; its first line is the header")
-    number, first = rows[0]
     header = _header(path, number, first)
     ids = {str(node["id"]): node["id"] for node in first["nodes"]}
-    lines: list[tuple[float, Line]] = []
-    for number, row in rows[1:]:
+    kinds: dict[str, set[Kind]] = {node.id: set() for node in header.nodes}
+    for _, line in _lines(path, rows, header):
+        if isinstance(line, CheckResult) and line.outcome is not Outcome.NOT_ASKED:
+            who = line.subject if line.subject in kinds else line.observer
+            kinds.get(who, set()).add(line.kind)
+    return Recording(path, header, _cluster(header, kinds, defaults), ids)
+
+
+def _lines(
+    path: Path, rows: Iterator[tuple[int, dict[str, Any]]], header: Header
+) -> Iterator[tuple[float, Line]]:
+    last: float | None = None
+    for number, row in rows:
         at, line = _line(path, number, row, header)
-        if lines and at < lines[-1][0]:
+        if last is not None and at < last:
             raise ReplayError(
-                f"{path}:{number}: at: {at:g} is before the line above ({lines[-1][0]:g})"
+                f"{path}:{number}: at: {at:g} is before the line above ({last:g});"
+                " sort the lines by `at`, which is the end of a look"
             )
-        if lines and at - lines[-1][0] > MAX_GAP_S:
+        if last is not None and at - last > MAX_GAP_S:
             raise ReplayError(
-                f"{path}:{number}: at: {at:g} is more than {MAX_GAP_S:g} s after the line above"
+                f"{path}:{number}: at: {at:g} is more than {MAX_GAP_S:g} s after the line above;"
+                " cut the file there in two"
             )
-        lines.append((at, line))
-    return Recording(header, _cluster(header, lines, defaults), tuple(lines), ids)
-
-
-def _rows(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, text in enumerate(file, 1):
-        if not text.strip():
-            continue
-        if len(text) > MAX_LINE:
-            raise ReplayError(f"{path}:{number}: the line is longer than {MAX_LINE} characters")
-        try:
-            row = json.loads(text, parse_constant=_no_constant)
-        except ValueError as error:
-            raise ReplayError(f"{path}:{number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ReplayError(f"{path}:{number}: expected an object")
-        yield number, row
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+        last = at
+        yield at, line
 
 
 def _header(path: Path, number: int, row: dict[str, Any]) -> Header:
     if row.get("format") != FORMAT:
         found = row.get("format")
-        raise ReplayError(f"{path}:{number}: format: expected {FORMAT!r}, got {found!r}")
+        raise ReplayError(f"{path}:{number}: format: expected {FORMAT!r}, got {found!r:.60}")
     header: Header = _decode(path, number, Header, row, "")
     if not header.nodes:
         raise ReplayError(f"{path}:{number}: nodes: the cluster is empty")
@@ -193,25 +223,49 @@ def _header(path: Path, number: int, row: dict[str, Any]) -> Header:
         if node.id in seen:
             raise ReplayError(f"{where}.id: {node.id!r} is there twice")
         seen.add(node.id)
+        if not node.id or "/" in node.id or node.id in {HEALER, header.cluster}:
+            taken = f"it must not be empty, {HEALER!r}, the cluster's name, nor contain a slash"
+            raise ReplayError(f"{where}.id: {node.id!r} is no id: {taken}")
         unknown = [role for role in node.roles if role not in ROLES]
         if unknown or not node.roles:
             raise ReplayError(f"{where}.roles: expected some of {', '.join(ROLES)}")
+    for name in ("session_timeout_s", "tick_s"):
+        value = getattr(header, name)
+        if value is not None and not 0 < value <= MAX_GAP_S:
+            raise ReplayError(f"{path}:{number}: {name}: {value:g} is not between 0 and a week")
+    _expected(f"{path}:{number}: expect", header.expect or Expect(), seen)
     return header
+
+
+def _expected(where: str, expect: Expect, nodes: set[str]) -> None:
+    for name, acts in (("required", expect.required), ("allowed", expect.allowed)):
+        for index, act in enumerate(acts):
+            unknown = sorted(set(act.nodes) - nodes)
+            if unknown or not act.nodes or not act.action:
+                what = f"node {unknown[0]!r} is not in the header" if unknown else "name an act's"
+                what += "" if unknown else " action and at least one node"
+                raise ReplayError(f"{where}.{name}[{index}]: {what}")
 
 
 def _line(path: Path, number: int, row: dict[str, Any], header: Header) -> tuple[float, Line]:
     at = row.get("at")
     if isinstance(at, bool) or not isinstance(at, (int, float)):
-        raise ReplayError(f"{path}:{number}: at: expected seconds, got {at!r}")
+        raise ReplayError(f"{path}:{number}: at: expected seconds, got {at!r:.40}")
+    if not abs(at) <= MAX_AT_S:
+        raise ReplayError(f"{path}:{number}: at: {at:g} is more than {MAX_AT_S:g} s from zero")
     names = [key for key in row if key != "at"]
     if len(names) != 1 or names[0] not in LINE_TYPES:
         known = ", ".join(LINE_TYPES)
-        raise ReplayError(f"{path}:{number}: expected 'at' and one of {known}; got {names}")
+        got = ", ".join(names)[:80] or "nothing else"
+        raise ReplayError(f"{path}:{number}: expected 'at' and one of {known}; got {got}")
     name = names[0]
     value = _decode(path, number, LINE_TYPES[name], row[name], name)
     if isinstance(value, CheckLine):
         return float(at), _check(path, number, value, float(at), header)
     if isinstance(value, OperatorLine):
+        if value.until is not None and not abs(value.until) <= MAX_AT_S:
+            text = f"{value.until:g} is more than {MAX_AT_S:g} s from zero; null: not by itself"
+            raise ReplayError(f"{path}:{number}: operator.until: {text}")
         return float(at), OperatorCommand(
             value.command, value.by, value.reason or "", value.target or "", value.until
         )
@@ -224,10 +278,12 @@ def _must_exist(path: Path, number: int, line: Line, header: Header) -> None:
     named = line.nodes if isinstance(line, OrderLine) else (getattr(line, "node", ""),)
     for node in named:
         if node not in nodes:
-            raise ReplayError(f"{path}:{number}: node {node!r} is not in the header")
-    if isinstance(line, (AskLine, OrderLine)) and line.action not in ACT_CLASS:
+            known = ", ".join(sorted(nodes)[:8])
+            text = f"node {node!r} is not in the header, which has {known}"
+            raise ReplayError(f"{path}:{number}: {text}")
+    if isinstance(line, (AskLine, OrderLine)) and not line.action:
         known = ", ".join(ACT_CLASS)
-        raise ReplayError(f"{path}:{number}: action: {line.action!r} is none of {known}")
+        raise ReplayError(f"{path}:{number}: action: it is empty; {known}, or one of a ladder")
     for guard in line.guards or () if isinstance(line, AskLine) else ():
         if guard not in GUARDS:
             known = ", ".join(GUARDS)
@@ -236,6 +292,9 @@ def _must_exist(path: Path, number: int, line: Line, header: Header) -> None:
 
 def _check(path: Path, number: int, line: CheckLine, at: float, header: Header) -> CheckResult:
     started = at if line.started is None else line.started
+    if not abs(started) <= MAX_AT_S:
+        text = f"{started:g} is more than {MAX_AT_S:g} s from zero"
+        raise ReplayError(f"{path}:{number}: check.started: {text}")
     if started > at:
         raise ReplayError(f"{path}:{number}: check.started: {started:g} is after its end ({at:g})")
     if line.kind not in CLUSTER_KINDS and line.subject not in {n.id for n in header.nodes}:
@@ -258,15 +317,12 @@ def _decode(path: Path, number: int, cls: type[Any], value: Any, where: str) -> 
         return from_plain(cls, value, where)
     except CodecError as error:
         raise ReplayError(f"{path}:{number}: {error}") from None
+    except RecursionError:
+        raise ReplayError(f"{path}:{number}: {where}: too deeply nested") from None
 
 
-def _cluster(header: Header, lines: list[tuple[float, Line]], defaults: Cluster | None) -> Cluster:
+def _cluster(header: Header, kinds: Mapping[str, set[Kind]], defaults: Cluster | None) -> Cluster:
     """Build the inventory. A kind counts as configured for a node that it is ever asked of."""
-    kinds: dict[str, set[Kind]] = {node.id: set() for node in header.nodes}
-    for _, line in lines:
-        if isinstance(line, CheckResult) and line.outcome is not Outcome.NOT_ASKED:
-            who = line.subject if line.subject in kinds else line.observer
-            kinds.get(who, set()).add(line.kind)
     nodes = {
         node.id: NodeConfig(
             node.id,

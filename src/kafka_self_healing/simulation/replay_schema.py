@@ -15,8 +15,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from kafka_self_healing.healing.guards import GUARDS
 from kafka_self_healing.model.evidence import FACT_TYPE, Kind
-from kafka_self_healing.model.recovery import ACT_CLASS
-from kafka_self_healing.simulation.replay_format import FORMAT, LINE_TYPES, ROLES, Header
+from kafka_self_healing.simulation.replay_format import (
+    FORMAT,
+    LINE_TYPES,
+    MAX_AT_S,
+    ROLES,
+    Header,
+)
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,6 +32,9 @@ SCALARS: dict[Any, list[str]] = {
     bool: ["boolean"],
     type(None): ["null"],
 }
+
+
+_WITHIN = {"minimum": -MAX_AT_S, "maximum": MAX_AT_S}
 
 
 def build() -> Schema:
@@ -49,7 +57,7 @@ def build() -> Schema:
 def _line(name: str, body: Schema) -> Schema:
     return {
         "type": "object",
-        "properties": {"at": {"type": "number"}, name: body},
+        "properties": {"at": {"type": "number", **_WITHIN}, name: body},
         "required": ["at", name],
         "additionalProperties": False,
     }
@@ -101,8 +109,8 @@ def _narrow(definitions: Schema) -> None:
     header["format"] = {"const": FORMAT}
     header["nodes"]["minItems"] = 1
     node["roles"] = {"type": "array", "items": {"enum": list(ROLES)}, "minItems": 1}
-    for name in ("AskLine", "OrderLine"):
-        definitions[name]["properties"]["action"] = {"enum": list(ACT_CLASS)}
+    for name in ("AskLine", "OrderLine", "ExpectedAct"):
+        definitions[name]["properties"]["action"] = {"type": "string", "minLength": 1}
     guards = {"type": "array", "items": {"enum": list(GUARDS)}}
     definitions["AskLine"]["properties"]["guards"] = {"anyOf": [guards, {"type": "null"}]}
     check = definitions["CheckLine"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -42,6 +43,16 @@ from kafka_self_healing.model.node import Cluster, ClusterMode
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActOutcome, RecoveryResult, RequestState, StepReport
 
+T = TypeVar("T")
+
+
+class Draw(Protocol):
+    """Draws an example from a strategy."""
+
+    def __call__(self, strategy: st.SearchStrategy[T], /) -> T:
+        """Return an example."""
+
+
 SHORT = replace(AUTO, flap_changes=2, flap_window_s=20.0, confirm_s=6.0, stable_floor_s=12.0)
 """Short windows, so that a short run reaches the ends of them."""
 
@@ -55,7 +66,7 @@ SERVICES = (
 JVMS = (JvmFact(broker_state=3), JvmFact(broker_state=2, remaining_logs=4), JvmFact(broker_state=6))
 
 
-def peers_fact(draw: st.DrawFn, ids: Sequence[str]) -> PeersFact:
+def peers_fact(draw: Draw, ids: Sequence[str]) -> PeersFact:
     """Metadata in which anybody may be missing, fenced or out of sync."""
     some = st.lists(st.sampled_from(ids), unique=True)
     listed, out = draw(some), set(draw(some)) if draw(st.booleans()) else set()
@@ -67,7 +78,7 @@ def peers_fact(draw: st.DrawFn, ids: Sequence[str]) -> PeersFact:
     return PeersFact(tuple(ids if whole else listed), (), ids[0], (topic,))
 
 
-def quorum_fact(draw: st.DrawFn, cluster: Cluster, who: str, at: float) -> QuorumFact:
+def quorum_fact(draw: Draw, cluster: Cluster, who: str, at: float) -> QuorumFact:
     """The word of one who leads, follows, or knows nothing."""
     keepers = cluster.keepers
     if cluster.mode is ClusterMode.ZOOKEEPER:
@@ -87,7 +98,7 @@ def quorum_fact(draw: st.DrawFn, cluster: Cluster, who: str, at: float) -> Quoru
     return QuorumFact(leader, draw(st.integers(1, 2)), 2000, now, voters, ())
 
 
-def look(draw: st.DrawFn, cluster: Cluster, at: float) -> CheckResult:
+def look(draw: Draw, cluster: Cluster, at: float) -> CheckResult:
     """Any look: of any kind, at anybody, with any end; most are good."""
     node = draw(st.sampled_from(tuple(cluster.nodes)))
     kind = draw(st.sampled_from((*Kind,)))
@@ -145,7 +156,7 @@ def well(cluster: Cluster, at: float) -> list[Input]:
     return found
 
 
-def other(draw: st.DrawFn, cluster: Cluster, memory: Memory, utc_s: float) -> list[Input]:
+def other(draw: Draw, cluster: Cluster, memory: Memory, utc_s: float) -> list[Input]:
     """What is heard beside looks: an operator, or the end of an act that is open."""
     found: list[Input] = []
     for request in memory.requests.values():

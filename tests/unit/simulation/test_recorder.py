@@ -79,4 +79,4 @@ def test_at_most_two_files_are_kept(tmp_path: Path) -> None:
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert len(sizes) == 2
     assert max(sizes) < 3_000
-    assert len(read(tmp_path / FILE).lines) > 0
+    assert len(list(read(tmp_path / FILE).lines)) > 0
