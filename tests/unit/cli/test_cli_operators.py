@@ -205,6 +205,76 @@ async def test_a_command_is_sent_and_its_end_told(
     assert ended.out.startswith(words)
 
 
+PLAN: dict[str, Any] = {
+    "id": "plan-4", "incident": "incident-3", "state": "running", "approved_by": "ann",
+    "until": "23:34:02.0Z", "left_s": 3511.0, "reason": "",
+    "steps": [
+        {"node": "101", "why": "a dead voter", "done": "its process lives", "now": False},
+        {"node": "1", "why": "last known in sync", "done": "", "now": True},
+        {"node": "2", "why": "the rest", "done": "", "now": False},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (None, ["there is no plan: none was called for"]),
+        (
+            PLAN,
+            [
+                "plan-4 of incident-3 is running, approved by ann, until 23:34:02.0Z (3511 s left)",
+                "  1. start node 101 (a dead voter): done, its process lives",
+                "  2. start node 1 (last known in sync): now",
+                "  3. start node 2 (the rest): waits",
+            ],
+        ),
+        (
+            PLAN | {"state": "stopped", "left_s": 0.0, "reason": "it failed", "steps": []},
+            ["plan-4 of incident-3 is stopped, approved by ann: it failed"],
+        ),
+        (
+            PLAN | {"state": "proposed", "approved_by": "", "steps": []},
+            [
+                "plan-4 of incident-3 is proposed, until 23:34:02.0Z (3511 s left)",
+                "approve the whole of it: kafka-self-healing approve plan-4",
+            ],
+        ),
+    ],
+)
+async def test_a_plan_in_words(
+    plan: dict[str, Any] | None, lines: list[str], tmp_path: Path, kheal: Run
+) -> None:
+    """Each step with its reason and how far it is; how to approve it, or why it ended."""
+    ended = await _served(Recorded({"plan": {"plan": plan}}), tmp_path, kheal, "plan")
+
+    assert ended.out.splitlines() == lines
+
+
+async def test_status_names_what_waits_for_a_person(
+    answers: dict[str, dict[str, Any]], tmp_path: Path, kheal: Run
+) -> None:
+    """A circuit with what closes it, and a request with what to type."""
+    asked = {
+        "id": "approval-9", "incident": "incident-7", "node": "3", "action": "service:restart",
+        "lifts": ["others_are_well: not known healthy: 2"], "until": "23:31:43.0Z",
+        "left_s": 100.0, "approve": "incident-7",
+    }  # fmt: skip
+    circuit = {
+        "node": "2", "condition": "PROCESS_GONE", "problem": "ended", "attempts": 2,
+        "lifted_by": "kafka-self-healing ack incident-1",
+    }  # fmt: skip
+    said = answers["status"] | {"approvals": [asked], "circuits_open": [circuit]}
+
+    ended = await _served(Recorded({"status": said}), tmp_path, kheal, "status")
+
+    lines = ended.out.splitlines()
+    assert "approval-9 asks to approve: service:restart on node 3, until 23:31:43.0Z" in lines
+    assert "    kafka-self-healing approve incident-7" in lines
+    assert "    lifts others_are_well: not known healthy: 2" in lines
+    assert any("circuit open, 2 attempts against PROCESS_GONE" in line for line in lines)
+
+
 async def test_a_pause_for_a_while_ends_by_itself(
     recorded: Recorded, tmp_path: Path, kheal: Run
 ) -> None:

@@ -10,6 +10,7 @@ from tests.unit.daemon.daemon_house import HEAL_S, House, virtual
 
 from kafka_self_healing.errors import ControlError
 from kafka_self_healing.model.event import OperatorSaid
+from kafka_self_healing.model.policy import Mode, Policy
 
 
 @virtual
@@ -70,13 +71,60 @@ async def test_an_incident_can_be_acknowledged() -> None:
     assert (incident["acknowledged_by"], after["acknowledged_by"]) == ("", "bob")
 
 
+@virtual
+async def test_an_approval_is_given_to_the_request_that_stands_now() -> None:
+    """By its id, or its incident; one that has expired is refused, and the new one is named."""
+    house = House(policy=Policy(mode=Mode.APPROVE, approval_s=60.0))
+    await house.open()
+    house.break_node("2")
+    await asyncio.sleep(HEAL_S)
+    (first,) = (await house.daemon.control({"command": "status"}, "ann"))["approvals"]
+    await asyncio.sleep(70.0)
+    (second,) = (await house.daemon.control({"command": "status"}, "ann"))["approvals"]
+    with pytest.raises(ControlError, match=f"{first['id']} has expired; now it is {second['id']}"):
+        await house.daemon.control({"command": "approve", "target": first["approve"]}, "ann")
+    early = list(house.hands.begun)
+    await house.daemon.control({"command": "approve", "target": second["approve"]}, "ann")
+    await asyncio.sleep(HEAL_S)
+    await house.close()
+
+    assert first["approve"] == first["incident"]
+    assert second["approve"] == second["id"]
+    assert early == []
+    assert [request.node for request in house.hands.begun] == ["2"]
+
+
+@virtual
+async def test_a_plan_is_shown_and_approved_by_its_id() -> None:
+    """All nodes are down: one approval, and one start after the other."""
+    house = House(policy=Policy(mode=Mode.APPROVE))
+    await house.open()
+    nothing = await house.daemon.control({"command": "plan"}, "ann")
+    for node in ("1", "2", "3"):
+        house.break_node(node)
+    await asyncio.sleep(HEAL_S)
+    plan = (await house.daemon.control({"command": "plan"}, "ann"))["plan"]
+    await house.daemon.control({"command": "approve", "target": plan["id"]}, "ann")
+    await asyncio.sleep(120.0)
+    after = (await house.daemon.control({"command": "plan"}, "ann"))["plan"]
+    await house.close()
+
+    assert nothing == {"plan": None}
+    assert [step["node"] for step in plan["steps"]] == ["1", "2", "3"]
+    assert (plan["state"], after["state"], after["approved_by"]) == ("proposed", "done", "ann")
+    assert [request.node for request in house.hands.begun] == ["1", "2", "3"]
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no command": ({}, "there is no command None"),
     "unknown command": ({"command": "destroy"}, "there is no command 'destroy'"),
     "unknown node": ({"command": "explain", "node": "9"}, "no node '9'; there are: 1, 2, 3"),
     "no node": ({"command": "explain"}, "no node ''; there are: 1, 2, 3"),
     "unknown incident": ({"command": "ack", "target": "incident-9"}, "no open incident"),
-    "approval of nothing": ({"command": "approve"}, "no open incident ''; open: none"),
+    "approval of nothing": (
+        {"command": "approve"},
+        "no open incident or request for approval ''; open: none",
+    ),
     "no reason": ({"command": "pause"}, "a pause needs a reason"),
     "a reason of blanks": ({"command": "pause", "reason": " \n"}, "a pause needs a reason"),
     "a reason that is no text": ({"command": "pause", "reason": ["x"]}, "reason is a text"),
