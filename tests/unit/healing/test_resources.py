@@ -196,11 +196,12 @@ def test_a_jmx_port_that_fails_alone_is_noted_and_nobody_is_called() -> None:
 
 @dataclass
 class Half:
-    """Node 2 answers each third look only; `words`: of its log."""
+    """Node 2 answers each third look only (or each `nth`); `words`: of its log."""
 
     words: str = OUT_OF_MEMORY
     jvm_too: bool = False
     never: bool = False
+    nth: int = 3
     count: int = 0
 
     def __call__(self, look: CheckResult) -> CheckResult:
@@ -213,15 +214,15 @@ class Half:
         if look.kind is not Kind.PROTOCOL:
             return look
         self.count += 1
-        good = self.count % 3 == 0 and not self.never
+        good = self.count % self.nth == 0 and not self.never
         return look if good else replace(look, outcome=Outcome.TIMED_OUT, fact=None)
 
 
-@pytest.mark.parametrize("never", [False, True])
-def test_half_dead_with_an_exhausted_heap_is_restarted_once(*, never: bool) -> None:
+@pytest.mark.parametrize("half", [Half(), Half(nth=2), Half(never=True)])
+def test_half_dead_with_an_exhausted_heap_is_restarted_once(half: Half) -> None:
     """HEAP_EXHAUSTED after 30 s and two sessions; a second time within a day calls a person."""
     broken = scene(min_isr=1)
-    broken.lens = Half(never=never)
+    broken.lens = half
     begun = broken.now.mono_s
     broken.until(lambda: broken.acts, 200)
     at, request = broken.acts[0]
@@ -259,6 +260,24 @@ def test_half_dead_for_another_reason_is_not_called_heap(half: Half) -> None:
     for _ in range(90):
         broken.run(1)
         assert named(broken)[0] is not C.HEAP_EXHAUSTED
+    assert broken.acted() == []
+
+
+@pytest.mark.parametrize("kind", [Kind.LISTENER, Kind.JVM])
+def test_a_bad_network_is_not_called_heap(kind: Kind) -> None:
+    """An old word of its heap, and looks of other kinds that fail now and then too."""
+    broken = scene(min_isr=1)
+    half, count = Half(), 0
+
+    def lens(look: CheckResult) -> CheckResult:
+        nonlocal count
+        if (look.subject, look.kind) != ("2", kind):
+            return half(look)
+        count += 1
+        return replace(look, outcome=Outcome.TIMED_OUT, fact=None) if count % 7 == 0 else look
+
+    broken.lens = lens
+    broken.run(120)
     assert broken.acted() == []
 
 

@@ -78,7 +78,9 @@ def diagnose_node(
     """Return the first condition that holds, or is suspected, of one node."""
     if node.well is True and node.id not in view.view.sick_since:
         zombie = replication.counted_not_serving(node, view, memory, policy)
-        flaps = zombie or probe.flapping(node, view, memory, policy)
+        # Half dead is well at every second look.
+        half = zombie or resources.heap_exhausted(node, view, memory, policy)
+        flaps = half or probe.flapping(node, view, memory, policy)
         return flaps or storage.full(node, view, memory, policy)
     for rule in NODE_RULES:
         found = rule(node, view, memory, policy)

@@ -24,15 +24,14 @@ def heap_exhausted(
 ) -> Diagnosis | None:
     """Half dead: half of its answers fail while all else is fine, and its log says why."""
     known = view.view.answers.get(node.id)
-    door = view.view.track(node.id, Kind.LISTENER)
     if known is None or node.process is not Process.RUNNING or node.dropped is True:
-        return None
-    if node.jvm_silent is True or node.refused or (door is not None and not door.good):
         return None
     need = max(policy.confirm_s, 2 * view.view.cluster.session_timeout_s)
     looks = _latest(known.looks, policy.signs.half_dead_looks, need)
     failed = [at for at, good in looks if not good]
     if len(failed) < 2 or len(failed) < policy.signs.half_dead * len(looks):
+        return None
+    if not all(_sound(node, view, kind, failed[0]) for kind in (Kind.LISTENER, Kind.JVM)):
         return None
     words = _memory_words(node, view, failed[0])
     if not words:
@@ -47,13 +46,25 @@ def heap_exhausted(
     return Diagnosis(Condition.HEAP_EXHAUSTED, (node.id,), evidence, not waiting, waiting, families)
 
 
+def _sound(node: Standing, view: ClusterView, kind: Kind, since: float) -> bool:
+    """Whether every look of a kind was answered all along: on a bad network these fail too."""
+    track = view.view.track(node.id, kind)
+    return kind not in node.config.kinds or (
+        track is not None and track.good and track.since <= since
+    )
+
+
 def _latest(
     looks: tuple[tuple[float, bool], ...], least: int, span_s: float
 ) -> tuple[tuple[float, bool], ...]:
-    """Return the latest looks that are enough by number and by time, or all there are."""
+    """Return the latest looks, from a failed one on, that are enough by number and by time.
+
+    All there are, if these are not enough.
+    """
     last = looks[-1][0]
     for first in range(len(looks) - least, -1, -1):
-        if last - looks[first][0] >= span_s:
+        at, good = looks[first]
+        if not good and last - at >= span_s:
             return looks[first:]
     return looks
 
