@@ -9,7 +9,7 @@ from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, 
 from kafka_self_healing.healing.diagnosis.starting import moved_at
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.knowledge import known_over
-from kafka_self_healing.healing.parts import absorb, implied, same_as
+from kafka_self_healing.healing.parts import absorb, implied, is_wide, same_as
 from kafka_self_healing.healing.timeline import follow
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.decision import Reason
@@ -26,6 +26,7 @@ from kafka_self_healing.model.incident import (
 )
 from kafka_self_healing.model.notification import NoticeKind
 
+ALONE = ", without an act of ours needed"
 AT_ONCE = frozenset({Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST})
 """Troubles of the cluster whose end is proven by one fact: somebody leads."""
 
@@ -280,7 +281,7 @@ def _merge(turn: Turn, incident: Incident, other: Incident) -> None:
 
 def close(turn: Turn, incident: Incident, how: str) -> None:
     """End an incident, and say so in the story of the one that explains it."""
-    line = "healed" if how == HEALED else "over, without an act of ours needed"
+    line = "healed" if how == HEALED else "over" + ("" if is_wide(incident) else ALONE)
     incident = turn.note(incident, line)
     whole = turn.memory.incidents.get(incident.part_of)
     if whole is not None:

@@ -155,7 +155,7 @@ def _tell(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> None:
         incident=first.id,
         condition=what.value,
         nodes=tuple(nodes),
-        summary=_summary(turn.now, group, kind),
+        summary=_summary(turn, group, kind),
         story=first.story,
         at=turn.now,
         parts=_lines(turn, listed),
@@ -189,21 +189,34 @@ def _runbook(condition: Condition) -> str:
     return row.you if row is not None else ""
 
 
-def _summary(now: Instant, group: Sequence[Incident], kind: NoticeKind) -> str:
-    first = group[0]
+def _acts(turn: Turn, incident: Incident) -> int:
+    """Count the acts of an incident; of a trouble of the cluster those on its nodes meanwhile."""
+    if not is_wide(incident):
+        return len(incident.acts)
+    since = turn.now.since(incident.opened)
+    ages = [
+        turn.now.since(a.began) for a in turn.memory.acts if a.node in incident.nodes and a.began
+    ]
+    return sum(age <= since for age in ages)
+
+
+def _summary(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> str:
+    now, first = turn.now, group[0]
     nodes = dict.fromkeys(node for one in group for node in one.nodes)
     at = where(tuple(nodes))
     lasted = now.since(min((one.opened for one in group), key=lambda opened: opened.utc_s))
     known = ", and was so before the healer looked" if first.onset_before_us else ""
     match kind:
         case NoticeKind.RECOVERY:
-            count = sum(len(one.acts) for one in group)
+            count = sum(_acts(turn, one) for one in group)
             acts = f"after {count} act(s)" if count else "without an act"
             return f"{_what(first)} of {at} is over {acts}, {lasted:.0f} s after its onset"
         case NoticeKind.FAILURE:
             return f"{first.condition} of {at}: {'; '.join(first.evidence)}{known}"
         case NoticeKind.ESCALATION | NoticeKind.REFUSAL:
-            return f"{first.condition} of {at}: {first.escalation}{known}"
+            # What is paged at once has not been told before: what was seen goes first.
+            seen = first.evidence if reply(first.condition) is Reply.PAGE else ()
+            return f"{first.condition} of {at}: {'; '.join((*seen, first.escalation))}{known}"
         case NoticeKind.GAVE_UP:
             text = f"given up until somebody acknowledges: {first.escalation}"
             return f"{first.condition} of {at}: {text}"

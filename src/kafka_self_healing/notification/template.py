@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from kafka_self_healing.model.incident import CLUSTER_WIDE
 from kafka_self_healing.model.notification import Notice, NoticeKind
 
 MAX_SUBJECT = 120
@@ -161,5 +162,7 @@ def _commands(notice: Notice) -> list[str]:
     if notice.kind is NoticeKind.DIGEST:
         return ["kafka-self-healing status"]
     explain = [f"kafka-self-healing explain {node}" for node in notice.nodes[:SUBJECT_NODES]]
-    ids = (notice.incident, *notice.also)[:SUBJECT_NODES]
+    # While a trouble of the cluster is taken over, those that it explains are quiet with it.
+    peers = () if notice.condition in CLUSTER_WIDE else notice.also
+    ids = (notice.incident, *peers)[:SUBJECT_NODES]
     return explain + [f"kafka-self-healing ack {id_}" for id_ in ids if id_]
