@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from tests.unit.healing.scenes import Scene, combined, split, zookeeper
+from tests.unit.healing.scenes import NODE_EXISTS, Scene, combined, split, zookeeper
 
 from kafka_self_healing.model.evidence import (
     CheckResult,
@@ -446,3 +446,19 @@ def test_a_manager_that_lies_about_a_living_node_moves_nothing(lie: ServiceFact)
     broken.lens = lens
     broken.run(120)
     assert broken.acted() == []
+
+
+def test_a_start_of_unknown_end_that_died_of_its_old_registration_costs_no_attempt() -> None:
+    """What became of it is read from its log, as of a start whose end is known."""
+    broken = scene(zookeeper())
+    broken.hands = "unknown"
+    broken.crash("2")
+    broken.until(lambda: broken.acts, 60)
+    broken.run(1)
+    broken.start("2", boot_s=10_000)
+    broken.crash("2", **EXIT)
+    broken.nodes["2"].last_words = NODE_EXISTS
+    broken.hands = "work"
+    broken.until(lambda: len(broken.acts) == 2, 60)
+    assert "NodeExists" in str(broken.incident("2").story)
+    assert broken.acts[-1][1].attempt == 1

@@ -175,7 +175,7 @@ ROWS: Final = (
         " for want of memory (`Result=oom-kill`, of a container `OOMKilled`)",
         "whatever contradicts PROCESS_GONE. Status 137 alone proves nothing",
         _TWO_LOOKS,
-        "`service:start`, as for PROCESS_GONE; what its heap was is told",
+        "`service:start`, as for PROCESS_GONE, and told by this name",
         "compare the heap (`-Xmx`) and what else the host runs with its memory (`free`,"
         " `journalctl -k | grep -i oom`). Kafka needs more than its heap: leave half to the page"
         " cache",
