@@ -53,12 +53,12 @@ class PeersReader:
     def __init__(self, access: Access) -> None:
         self._connections = Connections(access)
         self._forwarding = Connections(access)  # for requests that wait for the controller
-        self._settings: dict[str, _Settings] = {}
+        self._settings: Mapping[str, _Settings] = {}  # exchanged as a whole, whenever one changes
         self._mute_until: dict[str, float] = {}
         self._topics: dict[str, tuple[object, TopicFact]] = {}
         self._leaderless: set[str] = set()
-        self._settings_at = 0.0
-        self._told: tuple[tuple[TopicMetadata, ...], Moves | None, float] | None = None
+        self._told: tuple[tuple[TopicMetadata, ...], Moves | None, Mapping[str, _Settings]] | None
+        self._told = None
         self._told_facts: tuple[TopicFact, ...] = ()
         self._metadata = Metadata(known=KnownMetadata())
         self._describing = DescribeCluster(known=Kept())
@@ -112,24 +112,26 @@ class PeersReader:
         self, connection: KafkaConnection, names: list[str], clock: Clock, timeout_s: float
     ) -> None:
         now = clock.now().mono_s
-        for gone in self._settings.keys() - set(names):
-            del self._settings[gone]
+        shown = set(names)
+        if not self._settings.keys() <= shown:
+            self._settings = {name: one for name, one in self._settings.items() if name in shown}
         due = [
             name
             for name in names
             if name not in self._settings or now - self._settings[name].read_at > SETTINGS_KEPT_S
         ]
-        if due:
-            self._settings_at = now
         for start in range(0, len(due), _CONFIGS_AT_ONCE):
             request = DescribeConfigs.of_topics(tuple(due[start : start + _CONFIGS_AT_ONCE]))
             reply = await connection.call(request, timeout_s=timeout_s)
-            for one in reply.results:
-                self._settings[one.name] = _Settings(
+            read = {
+                one.name: _Settings(
                     min_isr=one.integer("min.insync.replicas"),
                     unclean_election=one.boolean("unclean.leader.election.enable"),
                     read_at=now,
                 )
+                for one in reply.results
+            }
+            self._settings = {**self._settings, **read}
 
     async def _moves(
         self, witness: str, door: Door, clock: Clock, timeout_s: float
@@ -165,14 +167,14 @@ class PeersReader:
 
         A cluster has up to 100,000 partitions, of which hardly one changes between two looks.
         """
-        told = self._told
-        if told is not None and told[0] is topics and told[1:] == (moves, self._settings_at):
+        told, settings = self._told, self._settings
+        if told is not None and told[0] is topics and told[2] is settings and told[1] == moves:
             return self._told_facts
         kept: dict[str, tuple[object, TopicFact]] = {}
         for topic in topics:
-            settings = self._settings.get(topic.name)
+            known = settings.get(topic.name)
             moving = None if moves is None else _moving(topic, moves)
-            limits = (settings.min_isr, settings.unclean_election) if settings else (None, None)
+            limits = (known.min_isr, known.unclean_election) if known else (None, None)
             basis = (topic, limits, moving)
             before = self._topics.get(topic.name)
             kept[topic.name] = (
@@ -183,7 +185,7 @@ class PeersReader:
                 (self._leaderless.add if leaderless else self._leaderless.discard)(topic.name)
         self._leaderless &= kept.keys()
         self._topics = kept
-        self._told = topics, moves, self._settings_at
+        self._told = topics, moves, settings
         self._told_facts = tuple(fact for _, fact in kept.values())
         return self._told_facts
 
