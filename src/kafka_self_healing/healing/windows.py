@@ -278,14 +278,11 @@ def _stops_seen(cluster: ClusterView, ours: frozenset[NodeId]) -> frozenset[Node
     seen = set(known)
     for id_ in cluster.restless:
         node = cluster.nodes[id_]
-        asked = node.process is Process.DEACTIVATING or (
-            node.process is Process.ENDED
-            and node.service is not None
-            and node.service.stop_requested is True
+        requested = node.service.stop_requested if node.service is not None else None
+        # A crash is on its way down for a moment too; its manager says that nobody asked.
+        asked = (node.process is Process.DEACTIVATING and requested is not False) or (
+            node.process is Process.ENDED and requested is True
         )
-        if node.process is Process.DEACTIVATING and node.service is not None:
-            # A crash is on its way down too for a moment; its manager says that nobody asked.
-            asked = node.service.stop_requested is not False
         if asked and id_ not in ours:
             seen.add(id_)
         elif node.process not in {Process.ENDED, Process.DEACTIVATING, Process.UNKNOWN}:
