@@ -276,6 +276,9 @@ def _merge(turn: Turn, incident: Incident, other: Incident) -> None:
     told = other.told or incident.told
     turn.note(other, f"{same} is the same trouble: it goes on here", told=told)
     turn.note(incident, f"the same trouble as {other.id} ({other.condition}): it goes on there")
+    for part in list(turn.memory.incidents.values()):
+        if part.told_in == incident.id:
+            turn.note(part, f"{incident.id} goes on in {other.id}", told_in=other.id)
     _record_end(turn, turn.memory.incidents[incident.id], MERGED)
 
 

@@ -166,7 +166,7 @@ def _tell(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> None:
         if one.id in turn.memory.incidents and (not one.told or one.told_in):
             turn.note(one, f"told: {kind.value}", told=True, told_in="")
     for part in parts:
-        if not part.told:
+        if not part.told or part.told_in not in {"", first.id}:
             turn.note(part, f"told with {first.id}", told=True, told_in=first.id)
     turn.record(Told(turn.now, notice))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.healing.scenes import AUTO, Scene, split, zookeeper
+from tests.unit.healing.scenes import AUTO, Scene, combined, split, zookeeper
 
 from kafka_self_healing.healing.knowledge import known_over
 from kafka_self_healing.healing.turn import Turn
@@ -130,6 +130,25 @@ def test_missing_replicas_and_then_the_node_are_one_incident() -> None:
     scene.run(30)
     assert not [n for n in scene.notices if n.kind is NoticeKind.RECOVERY]
     assert scene.memory.day.over == ()
+
+
+def test_a_storm_that_takes_the_quorum_goes_on_as_the_lost_quorum() -> None:
+    """MASS_FAILURE is merged into QUORUM_LOST, and what was told in it is told in the other."""
+    scene = Scene(combined(5))
+    scene.run(5)
+    scene.hang("2", "3")
+    scene.until(lambda: scene.memory.incident_of(MASS) and scene.incident(MASS).told, 60)
+    storm_id = scene.incident(MASS).id
+    scene.crash("4", "5", job="someone's")
+    scene.until(lambda: (Condition.MASS_FAILURE, "merged") in scene.closed, 60)
+    whole = scene.incident("test/QUORUM_LOST")
+    assert lines(whole, f"{storm_id} (MASS_FAILURE) is the same trouble")
+    scene.until(lambda: scene.incident("2").part_of == whole.id, 30)
+    scene.run(40)
+    assert scene.incident("2").told_in == whole.id
+    own = {scene.incident(node).id for node in "23"}
+    assert not [n for n in scene.notices if n.incident in own]
+    assert not [n for n in scene.notices if n.kind is NoticeKind.RECOVERY]
 
 
 def wrong_login(look: CheckResult) -> CheckResult:
