@@ -3,51 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kafka_self_healing.healing.guards import lifts
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.turn import Turn, stamp
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.control import ApprovalRequest
+from kafka_self_healing.model.control import ApprovalRequest, OperatorCommand
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.event import ApprovalAsked
 from kafka_self_healing.model.recovery import RecoveryRequest
 
 
-def ask(turn: Turn, request: RecoveryRequest, blocking: Sequence[Verdict]) -> None:
+def as_shown(turn: Turn, said: OperatorCommand) -> OperatorCommand:
+    """Return an approval with its end, and with the refusals that its giver was shown."""
+    asked = turn.memory.asked.get(said.target)
+    until = turn.now.utc_s + turn.policy.approval_s if said.until is None else said.until
+    # A plan is approved as a whole, and an act that was not asked for yet as it will be.
+    shown = asked.lifts if asked is not None and asked.node else ()
+    return replace(said, until=until, lifts=tuple(sorted(_guards(shown))))
+
+
+def _guards(lines: Sequence[str]) -> set[str]:
+    return {line.partition(":")[0] for line in lines}
+
+
+def ask(turn: Turn, request: RecoveryRequest, verdicts: Sequence[Verdict]) -> None:
     """Ask for an approval of an act that nothing but one could permit now.
 
-    What has been asked is not asked again before its end; what has been given is waited for. A
-    step of a plan is approved with the plan.
+    What has been asked is not asked again before its end, unless there is more to be lifted. A step
+    of a plan is approved with the plan.
     """
     plan = turn.memory.plan
     if plan is not None and plan.open and any(s.node == request.node for s in plan.steps):
         return
     incident = turn.memory.incidents.get(request.incident)
+    blocking = [verdict for verdict in verdicts if verdict.blocking]
     only = all(lifts(verdict) and verdict.reason is not Reason.OBSERVE for verdict in blocking)
-    if incident is None or not only or request.incident in turn.memory.approvals:
+    if incident is None or not only:
         return
-    words = tuple(f"{verdict.guard}: {verdict.text}" for verdict in blocking)
+    words = tuple(
+        f"{verdict.guard}: {verdict.text}"
+        for verdict in verdicts
+        if lifts(verdict) and verdict.reason is not Reason.APPROVED
+    )
     known = turn.memory.asked.get(request.incident)
-    if known is not None and turn.now.utc_s < known.until and _same(known, request):
+    if known is not None and turn.now.utc_s < known.until and _same(known, request, words):
         turn.wake_by(turn.now.mono_s + known.until - turn.now.utc_s)
         return
     until = turn.now.utc_s + turn.policy.approval_s
-    over = known is not None and turn.now.utc_s >= known.until
-    renews = "" if known is None else known.id if over else known.renews
     asked = ApprovalRequest(
         turn.new_id("approval"), incident.id, request.node, request.action, words, turn.now,
-        until, renews,
+        until, known.id if known is not None else "",
     )  # fmt: skip
     turn.record(ApprovalAsked(turn.now, asked))
-    target = asked.id if renews else incident.id
+    target = asked.id if asked.renews else incident.id
     line = f"asks for an approval ({asked.id}) of {request.action} on node {request.node} until"
     line += f" {stamp(Instant(0.0, until))}: kafka-self-healing approve {target}"
     turn.change(incident, line)
 
 
-def _same(known: ApprovalRequest, request: RecoveryRequest) -> bool:
-    return (known.node, known.action) == (request.node, request.action)
+def _same(known: ApprovalRequest, request: RecoveryRequest, words: Sequence[str]) -> bool:
+    same = (known.node, known.action) == (request.node, request.action)
+    return same and _guards(words) <= _guards(known.lifts)
 
 
 def approvable(memory: Memory, target: str, now: Instant) -> tuple[str, str]:
@@ -64,7 +82,7 @@ def approvable(memory: Memory, target: str, now: Instant) -> tuple[str, str]:
         stands = old or asked
         assert stands is not None
         what = f"{stands.action} on node {stands.node}" if stands.node else stands.action
-        why = f"{stands.renews} has expired; now it is {stands.id}: {what}, which lifts "
+        why = f"{stands.renews} no longer stands; now it is {stands.id}: {what}, which lifts "
         why += (
             f"{'; '.join(stands.lifts)}. If that is meant: kafka-self-healing approve {stands.id}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kafka_self_healing.healing import incidents, notices, planning, verification
+from kafka_self_healing.healing import approvals, incidents, notices, planning, verification
 from kafka_self_healing.healing.assessment import ClusterView, assess
 from kafka_self_healing.healing.diagnosis import diagnose
 from kafka_self_healing.healing.memory import Memory
@@ -135,9 +135,8 @@ def _take(turn: Turn, said: Input) -> None:
             elif request is not None:
                 turn.move(request, begun_steps=(*request.begun_steps, name))
         case OperatorCommand():
-            if said.order is Order.APPROVE and said.until is None:
-                # What was right to do an hour ago is looked at again by a person.
-                said = replace(said, until=turn.now.utc_s + turn.policy.approval_s)
+            if said.order is Order.APPROVE:
+                said = approvals.as_shown(turn, said)
             turn.record(OperatorSaid(turn.now, said))
             if said.order is Order.RESUME:
                 turn.view = turn.view.rewarm(turn.now, "resumed just now")

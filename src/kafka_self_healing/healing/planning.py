@@ -267,7 +267,7 @@ def _tell(
         why = "; ".join(f"{v.guard}: {v.text}" for v in blocking)
         turn.change(incident, f"{answer.value} with {request.action}: {why}")
     if answer is Answer.REFUSE:
-        approvals.ask(turn, request, blocking)
+        approvals.ask(turn, request, verdicts)
         _escalate_refusal(turn, incident, blocking)
 
 

@@ -23,7 +23,9 @@ class Order(StrEnum):
 class OperatorCommand:
     """One command: who gave it and why. `target`: a node, an incident or a request; "" = cluster.
 
-    `until`: UTC seconds at which a pause or maintenance ends by itself; None = not by itself.
+    `until`: UTC seconds at which a pause, a maintenance or an approval ends by itself; None = not
+    by itself. `lifts`: of an approval, the guards whose refusals were shown; () = whatever an
+    approval may lift.
     """
 
     order: Order
@@ -31,6 +33,7 @@ class OperatorCommand:
     reason: str = ""
     target: str = ""
     until: float | None = None
+    lifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class ApprovalRequest:
     """What a person is asked to approve: one act on one node, or a plan (`node` is "" then).
 
     `lifts`: the refusals that the approval would lift, in words. `until`: UTC seconds until which
-    it may be given. `renews`: an earlier request of the incident that has expired; whoever has read
-    that one has to read this one first, so it is approved by its own id alone.
+    it may be given. `renews`: an earlier request of the incident that has expired, or lifted less;
+    whoever has read that one has to read this one first, so it is approved by its own id alone.
     """
 
     id: str

@@ -11,6 +11,7 @@ from kafka_self_healing.healing.explain import explain
 from kafka_self_healing.healing.waiting import waiting
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import ApprovalAsked
+from kafka_self_healing.model.evidence import CheckResult, HostFact, Kind
 from kafka_self_healing.model.policy import Mode
 
 APPROVE = replace(AUTO, mode=Mode.APPROVE, approval_s=120.0)
@@ -25,6 +26,11 @@ def asking(**changes: object) -> Scene:
     scene.crash("2")
     scene.until(lambda: scene.memory.asked)
     return scene
+
+
+def no_directories(look: CheckResult) -> CheckResult:
+    """Its host answers, and says nothing of the data directories."""
+    return replace(look, fact=HostFact(reachable=True)) if look.kind is Kind.HOST else look
 
 
 def test_a_request_says_what_it_lifts_and_until_when() -> None:
@@ -56,12 +62,46 @@ def test_it_is_asked_once_until_it_expires_and_then_under_another_name() -> None
     assert new.renews == old.id
     for target in (old.id, incident):
         _, why = approvable(scene.memory, target, scene.now)
-        assert f"{old.id} has expired; now it is {new.id}: service:start on node 2" in why
+        assert f"{old.id} no longer stands; now it is {new.id}: service:start on node 2" in why
         assert why.endswith(f"kafka-self-healing approve {new.id}")
     assert approvable(scene.memory, new.id, scene.now) == (incident, "")
     late = scene.now.after(500.0)
     assert "expired at" in approvable(scene.memory, new.id, late)[1]
     assert "no open incident" in approvable(scene.memory, "approval-99", scene.now)[1]
+
+
+def test_an_approval_lifts_what_was_shown_and_no_more() -> None:
+    """What comes to stand in the way afterwards is asked for by a request of its own."""
+    scene = asking()
+    scene.edit("2", job="somebody's")
+    scene.run(3)
+    scene.say(Order.APPROVE, scene.incident("2").id)
+    scene.run(2)
+    scene.lens = no_directories
+    scene.edit("2", job="")
+    scene.run(20)
+
+    assert not scene.acts
+    assert scene.reasons("2") == {"data_dirs_unreadable"}
+    new = scene.memory.asked[scene.incident("2").id]
+    assert [line.partition(":")[0] for line in new.lifts] == ["data_dirs_present"]
+
+    scene.say(Order.APPROVE, scene.incident("2").id)
+    scene.run(10)
+    assert scene.acted() == [("service:start", "2")]
+
+
+def test_a_request_beside_which_more_comes_to_be_lifted_has_to_be_read_again() -> None:
+    """The list is shown before it is approved."""
+    scene = asking()
+    incident, old = scene.incident("2").id, next(iter(scene.memory.asked.values()))
+    scene.lens = no_directories
+    scene.run(5)
+
+    new = scene.memory.asked[incident]
+    assert new.renews == old.id
+    assert {line.partition(":")[0] for line in new.lifts} == {"data_dirs_present", "mode_permits"}
+    assert f"{old.id} no longer stands" in approvable(scene.memory, incident, scene.now)[1]
 
 
 def test_one_approval_is_one_act() -> None:

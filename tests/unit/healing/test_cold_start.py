@@ -166,7 +166,7 @@ def test_what_nobody_approves_in_time_has_to_be_read_again() -> None:
     for target in (old.id, old.incident):
         incident, why = approvable(scene.memory, target, scene.now)
         assert incident == old.incident
-        assert f"{old.id} has expired; now it is {new.id}" in why
+        assert f"{old.id} no longer stands; now it is {new.id}" in why
     assert approvable(scene.memory, new.id, scene.now) == (new.incident, "")
 
 

@@ -114,14 +114,15 @@ def _ask(row: Row, question: Question) -> Verdict:
 
 def judge(question: Question, rows: Iterable[Row]) -> list[Verdict]:
     """Ask these guards and return every verdict that refuses or has something to report."""
-    approved = question.approval is not None
+    approval = question.approval
     found: list[Verdict] = []
     for row in rows:
         verdict = _ask(row, question)
         if verdict.allowed and not verdict.reported:
             continue
         verdict = replace(verdict, guard=row.name)
-        if verdict.blocking and approved and lifts(verdict):
+        shown = approval is not None and (not approval.lifts or row.name in approval.lifts)
+        if verdict.blocking and shown and lifts(verdict):
             verdict = replace(verdict, allowed=True, reported=True, until=None)
         found.append(verdict)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kafka_self_healing.healing.assessment import Quorum
+from kafka_self_healing.healing.assessment import Process, Quorum
 from kafka_self_healing.healing.diagnosis.process import rebooted
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
 from kafka_self_healing.healing.memory import STEP_STOP, ladder_key
@@ -114,6 +114,9 @@ def _earlier_starts(q: Question) -> Verdict:
         same = act.incident in q.memory.incidents and act.condition is q.request.condition
         if not same or act.node == q.request.node:
             continue
+        first = q.view.nodes.get(act.node)
+        if first is not None and first.process is Process.RUNNING:
+            continue  # it failed in another way: it has not ended
         if ladder_key(act.node, act.condition) not in q.memory.ladders:
             continue  # acknowledged since: its next attempt is awaited as a first one
         text = f"the start of node {act.node} for the same cause ended again"
