@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
-from kafka_self_healing.model.event import Event, IncidentChanged, Told
+from kafka_self_healing.model.event import Event, IncidentChanged, IncidentClosed, Told
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.invariants import Judge
@@ -32,7 +32,10 @@ class Who(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One scenario healed by somebody. `in_sync_s`: from the fault to all well, of a single one."""
+    """One scenario healed by somebody. `in_sync_s`: from the fault to all well, of a single one.
+
+    `closed_s`: when incidents were over, `told_s`: when somebody was told (virtual seconds).
+    """
 
     who: Who
     seed: int
@@ -41,6 +44,8 @@ class Run:
     notices: int = 0
     incidents: int = 0
     in_sync_s: float | None = None
+    closed_s: tuple[float, ...] = ()
+    told_s: tuple[float, ...] = ()
 
 
 def compare(seed: int) -> list[Run]:
@@ -59,9 +64,9 @@ def single(seed: int, kind: type[faults.Crash | faults.Hang]) -> list[Run]:
     return [heal(scenario, who) for who in Who]
 
 
-def heal(scenario: Scenario, who: Who) -> Run:
-    """Run one scenario with one healer, which may act."""
-    policy = Policy(mode=Mode.AUTO)
+def heal(scenario: Scenario, who: Who, policy: Policy | None = None) -> Run:
+    """Run one scenario with one healer, which may act; `policy`: ours, if not the default."""
+    policy = replace(policy or Policy(), mode=Mode.AUTO)
     world = world_of(replace(scenario, auto_restart=who is Who.SYSTEMD))
     judge = Judge(world, policy)
     actor: Actor
@@ -88,6 +93,8 @@ def heal(scenario: Scenario, who: Who) -> Run:
         sum(isinstance(event, Told) for event in journal),
         len({e.incident.id for e in journal if isinstance(e, IncidentChanged) and e.incident.told}),
         since - scenario.faults[0].at_s if alone else None,
+        tuple(round(e.at.mono_s, 2) for e in journal if isinstance(e, IncidentClosed)),
+        tuple(round(e.at.mono_s, 2) for e in journal if isinstance(e, Told)),
     )  # fmt: skip
 
 

@@ -51,6 +51,8 @@ def _row(path: Path, number: int, text: str) -> dict[str, Any]:
         raise ReplayError(f"{path}:{number}: not JSON of this format: too deeply nested") from None
     except ValueError as error:
         raise ReplayError(f"{path}:{number}: not JSON: {error}") from None
+    if "\\ud" in text.lower() and not _is_text(row):
+        raise ReplayError(f"{path}:{number}: not JSON: half a character (a lone surrogate)")
     if not isinstance(row, dict):
         raise ReplayError(f"{path}:{number}: expected an object, got {type(row).__name__}")
     return row
@@ -79,11 +81,12 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice!r} is there twice in one object")
-    for name, value in pairs:
-        if isinstance(value, str) and not _is_text(value):
-            raise ValueError(f"the text of {name!r} is half a character (a lone surrogate)")
     return row
 
 
-def _is_text(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
+def _is_text(row: object) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

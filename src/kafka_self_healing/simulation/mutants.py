@@ -217,6 +217,12 @@ MUTANTS: tuple[Mutant, ...] = (
         policy=Policy(approval_s=30.0),
     ),
     _at(
+        "an approval lifts everything", "", "I3", f.Crash(60, "1"),
+        f.ForeignWork(70, "1", "job", 60.0), f.Says(80, Order.APPROVE, "1"),
+        f.StorageMissing(90, "1"), removes=("an approval lifts everything",),
+        weaken=("no rule names it",), mode=Mode.APPROVE,
+    ),
+    _at(
         "a restart of unknown end is over", "", "I1", f.Clumsy(90, 60, unknown=1.0),
         f.Hang(100, "1"), f.CutHealer(113.5, ("1",), 280), f.Hang(160, "2"), shape=WIDE,
         removes=("a restart of unknown end is over",), weaken=("bystanders are not asked",),

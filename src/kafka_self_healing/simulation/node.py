@@ -44,8 +44,8 @@ class Node:
     `last_words`: of its log. `not_after`: when its certificate expires (virtual seconds; None: it
     has none). `joins_at`: a member follows from then on. `last_fetch`: when a keeper took part.
     `no_shell`: its host is frozen; `muted`: cut from the other brokers; `disk`: how it has failed;
-    `choked`: the share of requests that its heap has no room for. `cast_out`: alive, and not counted
-    in until it is a new process; `zombie`: its partitions serve nobody until then.
+    `choked`: the share of requests that its heap has no room for. `cast_out`: alive, not counted in
+    until it is a new process; `zombie`: its partitions serve nobody until then.
     """
 
     id: str
@@ -68,6 +68,7 @@ class Node:
     restarts: int = 0
     starts: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_STARTS))
     without_power: bool = False
+    boots: int = 1
     dark: bool = False
     isolated: bool = False
     jmx_off: bool = False

@@ -116,7 +116,8 @@ class MachineFacts:
         key = (node.version, node.lie)
         known = self._known.get(node.id)
         if known is None or known[0] != key:
-            known = self._known[node.id] = (key, _service(node))
+            fact = replace(_service(node), boot_id=f"boot-{node.boots}")
+            known = self._known[node.id] = (key, fact)
         return known[1]
 
 
@@ -146,6 +147,8 @@ def _service(node: Node) -> ServiceFact:
             node.restarts, unit, node.job, False, 0, False, node.host_lock, invocation,
         )  # fmt: skip
     signal = node.signal if node.lie is not Family.MACHINE else 9
+    if signal is None and node.exit_status is None:  # not started since its host was booted
+        clean, invocation = True, None
     result = "signal" if signal else "success" if clean else "exit-code"
     active = "inactive" if clean else "failed"
     return ServiceFact(

@@ -151,6 +151,9 @@ class Stage:
     def _boot(self, node: Node, starts_it: bool) -> None:
         """Power is back; the unit is started if that is its way."""
         node.without_power = node.restarting = False
+        node.boots += 1
+        if not node.alive:
+            node.signal = node.exit_status = None
         self._set(node, "dark", value=False)
         if starts_it and node.commissioned:
             self._start(node)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kafka_self_healing.healing import (
+    approvals,
     assessment,
     cold_start,
     diagnosis,
@@ -184,6 +185,7 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "a plan begins unapproved": lambda: _set(cold_start, "_approved", _begun_by_nobody),
     "a plan has no order": lambda: _set(cold_start, "in_order", _out_of_order),
     "a plan goes on after a failure": lambda: _set(cold_start, "_went_wrong", lambda *_: ""),
+    "an approval lifts everything": lambda: _set(approvals, "_guards", lambda _: set()),
     "approvals have no end": lambda: _set(
         Question, "approval", property(lambda q: q.memory.approvals.get(q.request.incident))
     ),
