@@ -134,6 +134,8 @@ def _watch(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diag
     ):
         escalate(turn, incident, "no dead member can be started: the living do not serve")
         return
+    if incident.acknowledged_by:
+        return  # somebody watches it
     limit = page_after_s(turn, condition)
     held = turn.now.since(incident.confirmed or turn.now)
     if held >= limit:

@@ -97,6 +97,11 @@ def _service_facts(service: ServiceFact) -> dict[str, str]:
             facts[name] = _yes(value)
     if service.tracer_pid is not None:
         facts["debugged"] = _yes(service.tracer_pid != 0)
+    for name, held in (("job queued", service.job), ("locked by", service.host_lock)):
+        if held is not None:
+            facts[name] = str(held) if held else "none"
+    if service.boot_id:
+        facts["boot of its host"] = service.boot_id[:8]
     return facts
 
 

@@ -151,6 +151,17 @@ def test_a_storm_that_takes_the_quorum_goes_on_as_the_lost_quorum() -> None:
     assert not [n for n in scene.notices if n.kind is NoticeKind.RECOVERY]
 
 
+def test_what_somebody_has_taken_over_is_not_escalated_because_it_lasts() -> None:
+    """Acknowledged after a minute: quiet at its limit and at every reminder."""
+    scene = Scene(policy=replace(AUTO, notice_repeat_s=200.0))
+    scene.run(5)
+    scene.lens = missing_replica
+    scene.run(60)
+    scene.say(Order.ACK, scene.incident("test/UNDER_REPLICATED").id)
+    scene.run(500)
+    assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE]
+
+
 def wrong_login(look: CheckResult) -> CheckResult:
     """Our login at node 2 is refused."""
     ours = look.subject == "2" and look.kind in {Kind.PROTOCOL, Kind.JVM}
