@@ -18,6 +18,13 @@ from kafka_self_healing.errors import KafkaSelfHealingError
     show_default=True,
     help="How many seeds, from 0.",
 )
+@click.option(
+    "--tier",
+    type=click.Choice(("a", "b")),
+    default="a",
+    show_default=True,
+    help="Of --seeds and --seed: the mind alone, or the whole daemon.",
+)
 @click.option("--tier-b", type=click.IntRange(min=0), default=0, help="How many seeds of tier B.")
 @click.option("--seed", type=click.IntRange(min=0), help="One seed, with its timeline.")
 @click.option(
@@ -35,6 +42,7 @@ def command(
     tier_b: int,
     seed: int | None,
     *,
+    tier: str,
     report: bool,
     page: Path | None,
     shrink: bool,
@@ -54,10 +62,21 @@ def command(
         from kafka_self_healing.simulation.harm_page import write_report
 
         sys.exit(0 if write_report(seeds, click.echo, save) else 1)
+    if tier == "b":
+        sys.exit(0 if _tier_b(seeds, seed) else 1)
     if seed is not None:
         click.echo(timeline(seed))
         return
     sys.exit(0 if full_run(seeds, tier_b, click.echo, save) else 1)
+
+
+def _tier_b(seeds: int, seed: int | None) -> bool:
+    from kafka_self_healing.simulation.tier_b import runner
+
+    if seed is None:
+        return runner.simulate(range(seeds), click.echo)
+    click.echo(runner.timeline(seed))
+    return True
 
 
 def _save(page: Path, text: str) -> None:

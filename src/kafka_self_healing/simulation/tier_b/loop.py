@@ -68,6 +68,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         if timeout is not None and timeout <= 0:
             self._turns += 1
             if self._turns > MOST_TURNS:
+                self._turns = 0
                 raise Deadlock(f"{MOST_TURNS} turns of the loop at {self.time():.6f} s")
             return []
         self._turns = 0

@@ -19,8 +19,9 @@ from kafka_self_healing.storage import Journal, open_store
 from kafka_self_healing.storage.store import DATABASE_FILE
 
 Finding = tuple[str, str]
-SETTLED_S: Final = 200.0
-"""A mail that is older must have left, if the server was up all that time."""
+SETTLED_S: Final = 100.0
+"""A mail must have left when the server has been up for so long: 80 s is the longest pause after an
+outage of 90 s."""
 
 DIED_SOON_S: Final = 5.0
 """A process that ends so soon after a mail was accepted need not have written that down."""
