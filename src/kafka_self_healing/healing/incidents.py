@@ -275,7 +275,8 @@ def _settle(turn: Turn, incident: Incident) -> None:
 def _merge(turn: Turn, incident: Incident, other: Incident) -> None:
     """Two incidents have turned out to be one: the first one goes on in the other."""
     same = f"{incident.id} ({incident.condition})"
-    told = other.told or incident.told
+    # What is news by itself is told anyway; of a start people hear only that it is over.
+    told = other.told or (incident.told and other.condition in EXPECTED)
     turn.note(other, f"{same} is the same trouble: it goes on here", told=told)
     turn.note(incident, f"the same trouble as {other.id} ({other.condition}): it goes on there")
     for part in list(turn.memory.incidents.values()):

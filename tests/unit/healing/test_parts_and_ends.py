@@ -127,7 +127,8 @@ def test_missing_replicas_and_then_the_node_are_one_incident() -> None:
     own = scene.incident("2")
     assert lines(own, f"{first.id} (UNDER_REPLICATED) is the same trouble")
     assert scene.closed[-1] == (Condition.UNDER_REPLICATED, "merged")
-    scene.run(30)
+    scene.run(25)
+    assert any(n.incident == own.id and n.kind is NoticeKind.FAILURE for n in scene.notices)
     assert not [n for n in scene.notices if n.kind is NoticeKind.RECOVERY]
     assert scene.memory.day.over == ()
 
