@@ -50,7 +50,7 @@ def update_windows(
         touched=frozenset(),
         kept=cluster.kept,
         stops_seen=_stops_seen(cluster, ours),
-        outcasts=_outcasts(cluster),
+        outcasts=_outcasts(cluster, policy),
     )
     return _storm(follow_runs(view, cluster, policy), cluster, policy)
 
@@ -300,8 +300,11 @@ def counted_out(node: Standing) -> bool | None:
     return True if True in parts else None if None in parts else False
 
 
-def _outcasts(cluster: ClusterView) -> Mapping[NodeId, Outcast]:
-    """Follow who lives and is not counted in; looks that cannot tell change nothing."""
+def _outcasts(cluster: ClusterView, policy: Policy) -> Mapping[NodeId, Outcast]:
+    """Follow who lives and is not counted in; looks that cannot tell change nothing for a while.
+
+    Whoever is the only one left must become a witness again.
+    """
     known = cluster.view.outcasts
     found = dict(known)
     for id_ in cluster.restless:
@@ -319,6 +322,10 @@ def _outcasts(cluster: ClusterView) -> Mapping[NodeId, Outcast]:
             found[id_] = replace(before, latest=at, looks=before.looks + 1) if newer else before
         elif out is False:
             found.pop(id_, None)
+        elif before is not None:
+            untold = cluster.now.mono_s - max(before.since, before.latest)
+            if untold > policy.fresh_cap_s:
+                del found[id_]
     return known if found == known else found
 
 

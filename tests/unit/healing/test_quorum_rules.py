@@ -285,3 +285,17 @@ def test_a_member_that_says_nothing_of_it_is_not_slow() -> None:
     scene.run(60)
     assert scene.step is not None
     assert scene.step.diagnoses == ()
+
+
+def test_whoever_is_the_only_one_left_is_a_witness_again() -> None:
+    """Nobody can say any more that it is not counted in; what it tells is all that there is."""
+    scene = fenced_broker(reach=False)
+    scene.hands = "idle"
+    scene.run(30)
+    assert scene.step is not None
+    assert "4" in scene.step.view.outcasts
+    assert "4" not in {look.observer for look in scene.step.cluster.witness_looks}
+    scene.crash("5", "6", "7")
+    scene.run(75)
+    assert "4" not in scene.step.view.outcasts
+    assert {look.observer for look in scene.step.cluster.witness_looks} == {"4"}

@@ -178,8 +178,7 @@ def counted_not_serving(
         return None
     if node.process is not Process.RUNNING or not node.answers or node.counted is not True:
         return None
-    stale = view.now.mono_s - track.result.ended > policy.fresh_cap_s
-    if stale or _canary_lost_elsewhere(node, view):
+    if view.now.mono_s - track.result.ended > policy.fresh_cap_s:
         return None
     # Whoever is out of other leaders' ISRs too is behind by its own fault.
     fled = sorted(
@@ -187,6 +186,9 @@ def counted_not_serving(
         for id_, leaders in view.witness.out_of_sync.items()
         if leaders == {node.id} and id_ in view.nodes and view.nodes[id_].ok is True
     )
+    elsewhere = _canary_lost_elsewhere(node, view)
+    if elsewhere and not fled:
+        return None
     held = view.now.mono_s - track.since
     need = max(policy.confirm_s, 2 * view.view.cluster.session_timeout_s)
     waiting = ""
@@ -198,9 +200,10 @@ def counted_not_serving(
         waiting = f"{need:g} s of it"
     condition = Condition.COUNTED_NOT_SERVING
     evidence = [*all_looks(node, view), "the others list it"]
-    if not waiting and not follows(node, view):
+    if not waiting and (elsewhere or not follows(node, view)):
         condition = Condition.UNDIAGNOSED
-        evidence.append("it is in no ISR of another leader: it may be the network between them")
+        own = "it is in no ISR of another leader: it may be the network between them"
+        evidence.append("records to other brokers are lost, too" if elsewhere else own)
     if fled:
         evidence.append(f"out of the ISRs of its partitions, and of no others: {', '.join(fled)}")
     families = {Family.OURS} | ({Family.THEIRS} if fled else set())
