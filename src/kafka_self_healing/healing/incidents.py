@@ -141,7 +141,7 @@ def _watch(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diag
     if held >= limit:
         escalate(turn, incident, f"it has lasted for {held:.0f} s")
     else:
-        turn.wake_by(turn.now.mono_s + limit - held)
+        turn.wake_in(limit - held)
 
 
 def page_after_s(turn: Turn, condition: Condition) -> float:
@@ -175,7 +175,7 @@ def _page_stall(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
     if stood >= turn.policy.stall_s:
         escalate(turn, incident, f"no progress for {stood:.0f} s")
     else:
-        turn.wake_by(turn.now.mono_s + turn.policy.stall_s - stood)
+        turn.wake_in(turn.policy.stall_s - stood)
 
 
 def escalate(
@@ -265,11 +265,11 @@ def _settle(turn: Turn, incident: Incident) -> None:
         close(turn, incident, CLEARED)
     elif incident.over is None:
         turn.note(incident, "it is not so any more", over=turn.now)
-        turn.wake_by(turn.now.mono_s + hold_s)
+        turn.wake_in(hold_s)
     elif turn.now.since(incident.over) >= hold_s:
         close(turn, incident, CLEARED)
     else:
-        turn.wake_by(turn.now.mono_s + hold_s - turn.now.since(incident.over))
+        turn.wake_in(hold_s - turn.now.since(incident.over))
 
 
 def _merge(turn: Turn, incident: Incident, other: Incident) -> None:

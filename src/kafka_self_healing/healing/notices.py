@@ -96,7 +96,7 @@ def _tell_ends(turn: Turn) -> None:
     over, latest = list(turn.memory.unconfirmed.values()), turn.memory.confirmed
     left = 0.0 if latest is None else turn.policy.notice_group_s - turn.now.since(latest)
     if over and left > 0:
-        turn.wake_by(turn.now.mono_s + left)
+        turn.wake_in(left)
         return
     _tell_all(turn, over, NoticeKind.RECOVERY)
 
@@ -119,8 +119,7 @@ def _tell_grouped(turn: Turn, called: list[Incident], kind: NoticeKind) -> None:
         if at is not None and turn.now.since(at) < turn.policy.notice_group_s:
             recent.add(_what(incident))
             if any(_what(one) is _what(incident) for one in called):
-                left = turn.policy.notice_group_s - turn.now.since(at)
-                turn.wake_by(turn.now.mono_s + left)
+                turn.wake_in(turn.policy.notice_group_s - turn.now.since(at))
     _tell_all(turn, [one for one in called if _what(one) not in recent], kind)
 
 

@@ -19,6 +19,8 @@ from kafka_self_healing.model.recovery import RecoveryRequest
 STORY_KEPT = 60
 """Lines of a story: how it began, and the latest ones."""
 
+LEAST_WAIT_S = 0.1
+
 
 @dataclass(slots=True)
 class Turn:
@@ -63,6 +65,10 @@ class Turn:
     def look(self, node: str, why: str) -> None:
         """Ask for a fresh look at a node and at what the others say of it."""
         self.looks.append(Look((node,), frozenset(Kind), why))
+
+    def wake_in(self, seconds: float) -> None:
+        """Ask to be woken in so many seconds, and not at once: two clocks may round differently."""
+        self.wake_by(self.now.mono_s + max(seconds, LEAST_WAIT_S))
 
     def wake_by(self, at: float | None) -> None:
         """Ask to be woken not later than `at` (boot-clock seconds)."""
