@@ -384,8 +384,10 @@ def test_a_manager_that_starts_it_again_and_again_is_told() -> None:
         assert named(broken)[0] is not C.CRASH_LOOP
         broken.start("2", boot_s=10_000)
         broken.edit("2", restarts=count)
+        broken.nodes["2"].last_words = "INFO what it says"
         broken.run(2)
     assert named(broken) == (C.CRASH_LOOP, True)
+    assert "log: INFO what it says" in str(broken.found("2"))
     assert broken.acted() == []
     broken.run(700)
     assert named(broken)[0] is not C.CRASH_LOOP

@@ -17,6 +17,7 @@ from kafka_self_healing.healing.diagnosis.ending import (
     is_ended,
     last_words,
     lived_s,
+    newest_lines,
 )
 from kafka_self_healing.healing.diagnosis.rule import Row
 from kafka_self_healing.healing.diagnosis.words import service_words
@@ -158,7 +159,7 @@ def crash_loop(
     if len(recent) < policy.signs.restarts:
         return None
     text = f"its manager has started it {len(recent)} times in {window:.0f} s, and goes on"
-    evidence = (service_words(view, node), text)
+    evidence = (service_words(view, node), text, *newest_lines(node, view))
     return Diagnosis(Condition.CRASH_LOOP, (node.id,), evidence, confirmed=True)
 
 

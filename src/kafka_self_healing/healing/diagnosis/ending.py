@@ -76,7 +76,20 @@ def found_lines(lines: tuple[str, ...], wanted: re.Pattern[str]) -> tuple[str, .
     if first is None:
         return ()
     last = lines[max(first + 1, len(lines) - SHOWN_LINES) :]
-    return tuple(f"log: {line.strip()[:SHOWN_CHARACTERS]}" for line in (lines[first], *last))
+    return tuple(_shown(line) for line in (lines[first], *last))
+
+
+def newest_lines(node: Standing, view: ClusterView) -> tuple[str, ...]:
+    """Return the newest lines of its log, whoever wrote them, for a person to read."""
+    track = view.view.track(node.id, Kind.LOG)
+    fact = track.result.fact if track is not None else None
+    tail = (fact.tail or ()) if isinstance(fact, LogFact) else ()
+    lines = [line for text in tail for line in text.splitlines() if line.strip()]
+    return tuple(_shown(line) for line in lines[-SHOWN_LINES:])
+
+
+def _shown(line: str) -> str:
+    return f"log: {line.strip()[:SHOWN_CHARACTERS]}"
 
 
 def host_fact(node: Standing, view: ClusterView, policy: Policy) -> HostFact | None:
