@@ -37,8 +37,11 @@ class StoredOutbox:
     def due(self, now_utc: float, limit: int) -> list[Delivery]:
         """Return at most `limit` deliveries to try at `now_utc` (UTC seconds), oldest first.
 
-        It claims nothing: what is being sent is returned again until it is recorded.
+        It claims nothing: what is being sent is returned again until it is recorded. Without the
+        lease nothing is due: the daemon that took it delivers the same outbox.
         """
+        if self._store.lease is not None and not self._store.lease.held():
+            return []
         query = (
             sa.select(outbox)
             .where(outbox.c.state == "due", outbox.c.next_utc <= now_utc)

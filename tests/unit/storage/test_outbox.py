@@ -11,6 +11,7 @@ from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import DaemonStopped, DeliveryTried
 from kafka_self_healing.model.notification import Delivery, Notification
 from kafka_self_healing.storage import Journal, Store, StoredOutbox
+from kafka_self_healing.storage.lease import LOCK_FILE
 
 MakeEvent = Callable[[int], DaemonStopped]
 MakeNotification = Callable[[str], Notification]
@@ -124,3 +125,13 @@ def test_a_try_is_recorded_once(
         outbox.record(delivery, outcome="delivered", at=AT, next_utc=None, error="")
     assert journal.head() == 1
     assert journal.verify() == 1
+
+
+def test_without_the_lease_nothing_is_due(
+    store: Store, journal: Journal, outbox: StoredOutbox, notification: MakeNotification
+) -> None:
+    """Two daemons would each send every mail: whoever lost the lease delivers no more."""
+    journal.append([], [notification("N1")], ["mail"])
+    (store.path.parent / LOCK_FILE).unlink()
+
+    assert outbox.due(1_000.0, 10) == []
