@@ -143,7 +143,8 @@ class SimHost:
         try:
             _, fact = await self._network.read(node, kind, timeout_s)
         except Unanswered:
-            self.ping = not node.dark
+            fact = self._network.truth(node, kind)[1]
+            self.ping = fact.ping if isinstance(fact, HostFact) else not node.dark
             raise CheckError(Outcome.TIMED_OUT, f"host of node {node.id}: no answer") from None
         if isinstance(fact, LogFact):
             now = self._network.clock.now().mono_s
@@ -153,7 +154,8 @@ class SimHost:
             )
             return Reading(commands={asked.name: result})
         assert isinstance(fact, HostFact)
-        return Reading(data_dirs=fact.data_dirs)
+        doors = self._network.doors(node, question.doors) if question.doors else None
+        return Reading(data_dirs=fact.data_dirs, disks=fact.disks, doors=doors)
 
     async def is_here(self, address: str, *, timeout_s: float) -> bool:
         """It is the right host."""

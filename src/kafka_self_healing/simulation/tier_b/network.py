@@ -9,7 +9,7 @@ from random import Random
 from typing import Final, NoReturn
 
 from kafka_self_healing.clock import Clock
-from kafka_self_healing.model.evidence import Kind, Outcome
+from kafka_self_healing.model.evidence import HostFact, Kind, Outcome
 from kafka_self_healing.simulation import readings
 from kafka_self_healing.simulation.eyes import Weather
 from kafka_self_healing.simulation.node import Node
@@ -86,6 +86,17 @@ class Network:
                 return readings.certificate(self.world, node)
             case _:
                 return readings.read(self.world, node, kind, self._machine)
+
+    def doors(
+        self, node: Node, asked: tuple[tuple[str, int], ...]
+    ) -> tuple[bool | None, ...] | None:
+        """Return which of these ports of the quorum open from the node's host."""
+        reading = readings.with_reach(self.world, node, self.truth(node, Kind.HOST))
+        reaches = reading[1].reaches if isinstance(reading[1], HostFact) else None
+        if reaches is None:
+            return None
+        opens = {host_of(one.node): one.open for one in reaches}
+        return tuple(opens.get(host) for host, _ in asked)
 
 
 def host_of(id_: str) -> str:

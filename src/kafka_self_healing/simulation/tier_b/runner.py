@@ -22,6 +22,7 @@ from kafka_self_healing.model.node import Cluster, NodeConfig
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.invariants import Judge
+from kafka_self_healing.simulation.readings import DATA_DIR
 from kafka_self_healing.simulation.record import Violation
 from kafka_self_healing.simulation.runner import (
     ActDone,
@@ -58,7 +59,6 @@ HORIZON_S: Final = 340.0
 ENDS_WITHIN_S: Final = 400.0
 """A daemon that is asked to stop has so long: an act under way goes to a safe point."""
 
-DATA_DIR: Final = "/var/lib/kafka"
 MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108  a disk that needs no fsync, if there is one
 
 
@@ -219,7 +219,7 @@ def _settings(cluster: Cluster, policy: Policy, folder: Path) -> Settings:
         mode=policy.mode,
         state_dir=folder / "state",
         cluster=replace(
-            cluster, nodes={id_: _equipped(node) for id_, node in cluster.nodes.items()}
+            cluster, nodes={id_: equipped(node) for id_, node in cluster.nodes.items()}
         ),
         policy=policy,
         notification=NotificationConfig.model_validate({"email": email}),
@@ -228,7 +228,7 @@ def _settings(cluster: Cluster, policy: Policy, folder: Path) -> Settings:
     )
 
 
-def _equipped(node: NodeConfig) -> NodeConfig:
+def equipped(node: NodeConfig) -> NodeConfig:
     """Return the node as an operator would describe it: where everything of it is."""
     return replace(
         node,

@@ -6,7 +6,7 @@ What they answer is made of the facts of `readings`, which the real checks make 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from kafka_self_healing.errors import CheckError
 from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome, ProtocolFact
@@ -16,6 +16,7 @@ from kafka_self_healing.simulation.node import Node
 from kafka_self_healing.simulation.tier_b.answers import Answers
 from kafka_self_healing.simulation.tier_b.certificates import certificate_until
 from kafka_self_healing.simulation.tier_b.loop import BEGAN_UTC_S
+from kafka_self_healing.simulation.tier_b.mbeans import MBeans, gauges, mbeans
 from kafka_self_healing.simulation.tier_b.network import Network, Unanswered
 from kafka_self_healing.wire import kafka, zookeeper
 from kafka_self_healing.wire.jmx import JmxClient, JmxError, JmxNotFound, JmxValue
@@ -28,9 +29,6 @@ from kafka_self_healing.wire.kafka.errors import (
 )
 from kafka_self_healing.wire.kafka.request import ReplyT, Request
 from kafka_self_healing.wire.tls import TlsContext
-
-_STATE: Final = "kafka.server:type=KafkaServer,name=BrokerState"
-_GAUGE: Final = "kafka.log:type=LogManager,name=remaining{}ToRecover,dir=x"
 
 
 class SimWire(WireClients):
@@ -221,7 +219,7 @@ class SimJmx(JmxClient):
         self._wire, self._network, self.node, self._where = wire, network, node, where
         self._told: Callable[[JmxError], None] | None = None
         self._number: int | None = None
-        self._recovering: JvmFact | None = None
+        self._gauges: MBeans = {}
 
     def on_lost(self, callback: Callable[[JmxError], None]) -> None:
         """Have `callback` called when the connection is lost."""
@@ -237,9 +235,8 @@ class SimJmx(JmxClient):
         self, requests: Sequence[tuple[str, Sequence[str]]], *, timeout_s: float | None = None
     ) -> list[dict[str, JmxValue] | JmxError]:
         """Answer out of the world. Raises JmxError."""
-        gauges = self._gauges()
-        if gauges and all(name in gauges for name, _ in requests):
-            return [{"Value": gauges[name]} for name, _ in requests]
+        if self._gauges and all(name in self._gauges for name, _ in requests):
+            return [dict(self._gauges[name]) for name, _ in requests]
         limit_s = 10.0 if timeout_s is None else timeout_s
         try:
             outcome, fact = await self._network.read(self.node, Kind.JVM, limit_s)
@@ -251,30 +248,20 @@ class SimJmx(JmxClient):
             raise JmxConnectError(f"{self._where}: nobody listens", outcome=outcome.value)
         if self._number is None:
             self._number = self._wire.keep(self)
-        self._recovering = fact if fact.remaining_logs is not None else None
-        known: dict[str, JmxValue] = {_STATE: fact.broker_state}
+        self._gauges, known = gauges(fact), mbeans(fact)
         return [
-            {"Value": known[name]} if name in known else JmxNotFound(f"no MBean {name}")
+            dict(known[name]) if name in known else JmxNotFound(f"no MBean {name}")
             for name, _ in requests
         ]
 
     async def query(self, pattern: str, *, timeout_s: float | None = None) -> list[str]:
         """Return the gauges of a recovery that is under way."""
         del pattern, timeout_s
-        return sorted(self._gauges())
+        return sorted(self._gauges)
 
     async def close(self) -> None:
         """Close the session."""
         self._forget()
-
-    def _gauges(self) -> dict[str, int]:
-        fact = self._recovering
-        if fact is None or fact.remaining_logs is None or fact.remaining_segments is None:
-            return {}
-        return {
-            _GAUGE.format("Logs"): fact.remaining_logs,
-            _GAUGE.format("Segments"): fact.remaining_segments,
-        }
 
     def _forget(self) -> None:
         if self._number is not None:
