@@ -208,14 +208,14 @@ class Replay:
             "verdict": answer.value,
             "until": max(until for until in untils if until is not None) if waits else None,
             "looks_again": self._last.wake_s,
-            "would": self._would(question, answer),
+            "would": self._would(question, answer, whole=line.guards is None),
             "diagnosis": self._found(question),
             "reasons": [_reason(verdict) for verdict in verdicts],
             "guards": [_row(question, row) for row in rows],
         }
         self._say(at, "answer", body)
 
-    def _would(self, question: Question, answer: Answer) -> str:
+    def _would(self, question: Question, answer: Answer, *, whole: bool) -> str:
         """Say what would be done, and what the mind itself would do of the node's condition."""
         request = question.request
         how = f", by {request.stop_style.value}" if request.act_class is ActClass.RESTART else ""
@@ -230,7 +230,8 @@ class Replay:
             own = f"{found.condition} is answered by {' then '.join(one.action for one in rungs)}"
             own += "" if found.confirmed else f", once confirmed ({found.waiting})"
         said = {Answer.ACT: "yes", Answer.WAIT: "not yet", Answer.REFUSE: "no"}[answer]
-        return f"{said}: {act}; {own}"
+        which = "" if whole else "of these guards alone: "
+        return f"{which}{said}: {act}; {own}"
 
     def _found(self, question: Question) -> dict[str, Any] | None:
         found = question.diagnosis
