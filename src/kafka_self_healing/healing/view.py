@@ -123,6 +123,8 @@ class Outcast:
 
     `latest`: when the newest look began that says so; `looks`: how many have. `invocation`: of the
     process; a new one begins anew. `asked`: when it was last asked what its host reaches.
+    `reaches_since`: since when its host is known to reach the quorum, without a break, and
+    `reaches_at`: when that was last known.
     """
 
     since: float
@@ -130,6 +132,8 @@ class Outcast:
     looks: int
     invocation: str | None
     asked: float = float("-inf")
+    reaches_since: float | None = None
+    reaches_at: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

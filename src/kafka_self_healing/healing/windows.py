@@ -9,6 +9,7 @@ from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, 
 from kafka_self_healing.healing.ensemble import LEADER
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.progress import follow_runs
+from kafka_self_healing.healing.reach import reaches_quorum
 from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Outcast, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import CheckResult, Kind, QuorumFact
@@ -307,7 +308,7 @@ def _outcasts(cluster: ClusterView, policy: Policy) -> Mapping[NodeId, Outcast]:
     """
     known = cluster.view.outcasts
     found = dict(known)
-    for id_ in cluster.restless:
+    for id_ in cluster.in_place(cluster.restless):
         node = cluster.nodes[id_]
         if node.well is True:
             found.pop(id_, None)
@@ -319,7 +320,8 @@ def _outcasts(cluster: ClusterView, policy: Policy) -> Mapping[NodeId, Outcast]:
                 before = Outcast(cluster.now.mono_s, float("-inf"), 0, run)
             at = max((look.started for look in _witnessed(cluster, node)), default=before.latest)
             newer = at > before.latest
-            found[id_] = replace(before, latest=at, looks=before.looks + 1) if newer else before
+            one = replace(before, latest=at, looks=before.looks + 1) if newer else before
+            found[id_] = _reaching(one, node, cluster, policy)
         elif out is False:
             found.pop(id_, None)
         elif before is not None:
@@ -327,6 +329,22 @@ def _outcasts(cluster: ClusterView, policy: Policy) -> Mapping[NodeId, Outcast]:
             if untold > policy.fresh_cap_s:
                 del found[id_]
     return known if found == known else found
+
+
+def _reaching(out: Outcast, node: Standing, cluster: ClusterView, policy: Policy) -> Outcast:
+    """Follow since when its host reaches the quorum; what is not known for long is a break too.
+
+    Whoever could not reach it until a moment ago comes back by itself.
+    """
+    now = cluster.now.mono_s
+    match reaches_quorum(node, cluster, policy):
+        case True:
+            broken = out.reaches_since is None or now - out.reaches_at > 2 * policy.interval_s
+            return replace(out, reaches_since=now if broken else out.reaches_since, reaches_at=now)
+        case False:
+            return replace(out, reaches_since=None)
+        case None:
+            return out
 
 
 def _witnessed(cluster: ClusterView, node: Standing) -> Sequence[CheckResult]:

@@ -82,6 +82,37 @@ def test_it_is_suspected_at_once_and_restarted_after_three_sessions(
 
 
 @pytest.mark.parametrize(("make", "node", "condition"), CASES)
+def test_what_was_cut_off_until_a_moment_ago_is_not_restarted(
+    make: Any, node: str, condition: Condition
+) -> None:
+    """After a cut of its network it is let come back: the time counts from its end."""
+    scene = make(reach=False)
+    scene.run(LONG_S)
+    assert state(scene, node) == (Condition.PARTITIONED, True)
+    lens = make(reach=True).lens
+    scene.lens = lens
+    scene.until(lambda: state(scene, node) == (condition, False), 10)
+    scene.run(8)
+    scene.nodes[node].isolated = False
+    scene.lens = lambda look: look
+    scene.run(60)
+    assert scene.acted() == []
+
+
+def test_a_reach_that_nobody_could_ask_for_was_not_there() -> None:
+    """A host that could not be asked during the cut begins anew after it."""
+    scene = fenced_broker()
+    lens = scene.lens
+    scene.run(12)
+    scene.lens = without(Kind.HOST, "4", lens)
+    scene.run(40)
+    scene.lens = lens
+    scene.run(10)
+    assert state(scene, "4") == (Condition.SERVING_NOT_COUNTED, False)
+    assert scene.acted() == []
+
+
+@pytest.mark.parametrize(("make", "node", "condition"), CASES)
 def test_what_does_not_reach_the_quorum_is_partitioned(
     make: Any, node: str, condition: Condition
 ) -> None:

@@ -283,14 +283,21 @@ def _of_outcast(
     evidence: Sequence[str],
     missing: list[str],
 ) -> Diagnosis | None:
-    """Judge a process that lives and is not counted in; what is not known confirms nothing."""
+    """Judge a process that lives and is not counted in; what is not known confirms nothing.
+
+    Its time counts from when its host was first known to reach the quorum: what was cut off until
+    a moment ago comes back by itself.
+    """
     out = view.view.outcasts.get(node.id)
     if out is None or counted_out(node) is not True or view.quorum is not Quorum.LED:
         return None
+    since = out.since
     if reaches_quorum(node, view, policy) is not True:
         missing = [*missing, "proof that its host reaches the quorum"]
+    elif out.reaches_since is not None:
+        since = max(since, out.reaches_since)
     session = view.view.cluster.session_timeout_s
-    held = view.now.mono_s - out.since
+    held = view.now.mono_s - since
     need = max(policy.confirm_s, policy.signs.out_sessions * session)
     looks = [*all_looks(node, view), *evidence, reach_words(node, view, policy)]
     waiting = ""
@@ -301,9 +308,7 @@ def _of_outcast(
     elif missing:
         condition = Condition.UNDIAGNOSED
         looks.append(f"what it is cannot be told without {'; '.join(missing)}")
-    return Diagnosis(
-        condition, (node.id,), tuple(looks), not waiting, waiting, ALL, out.since + need
-    )
+    return Diagnosis(condition, (node.id,), tuple(looks), not waiting, waiting, ALL, since + need)
 
 
 def ensemble_degraded(
