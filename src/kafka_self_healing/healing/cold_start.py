@@ -178,7 +178,7 @@ def _go_on(
     turn: Turn, cluster: ClusterView, plan: ColdStart, found: Mapping[str, Diagnosis]
 ) -> None:
     """Note which steps went well; stop at one that did not, or when the time is over."""
-    wrong = _went_wrong(turn.memory, plan, found)
+    wrong = _went_wrong(turn.memory, cluster, plan, found)
     if wrong:
         _end(turn, plan, PlanState.STOPPED, wrong)
         return
@@ -199,7 +199,12 @@ def _go_on(
         turn.wake_by(turn.now.mono_s + plan.until - turn.now.utc_s)
 
 
-def _went_wrong(memory: Memory, plan: ColdStart, found: Mapping[str, Diagnosis]) -> str:
+def _went_wrong(
+    memory: Memory, cluster: ClusterView, plan: ColdStart, found: Mapping[str, Diagnosis]
+) -> str:
+    gone = [one.node for one in plan.steps if not one.done and one.node not in cluster.nodes]
+    if gone:
+        return f"node {gone[0]} is no longer in the inventory"
     mine = [act for act in memory.acts if act.plan == plan.id]
     failed = next((act for act in mine if act.state is RequestState.FAILED), None)
     if failed is not None:

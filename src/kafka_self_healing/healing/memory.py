@@ -27,6 +27,7 @@ from kafka_self_healing.model.event import (
     Told,
 )
 from kafka_self_healing.model.incident import (
+    CLUSTER_WIDE,
     HEALABLE,
     Condition,
     Incident,
@@ -52,14 +53,6 @@ OPEN = frozenset(
         RequestState.VERIFYING,
     }
 )
-TOLD_AGAIN = (
-    NoticeKind.ESCALATION,
-    NoticeKind.REFUSAL,
-    NoticeKind.GAVE_UP,
-    NoticeKind.REMINDER,
-)
-"""What is told anew after an acknowledgement."""
-
 STEP_STOP = "stop"
 STEP_START = "start"
 
@@ -386,23 +379,30 @@ def _still(memory: Memory, at: Instant) -> tuple[Switch, ...]:
 
 
 def _acknowledged(memory: Memory, command: OperatorCommand) -> Memory:
-    """An acknowledgement takes the incident over, unlatches, and grants one more cycle."""
+    """An acknowledgement takes the incident over, unlatches, and grants one more cycle.
+
+    The last two only by that of a node's own incident, or of the one that explains it: whoever
+    takes over a full disk has not said that the node may be restarted once more.
+    """
     incident = memory.incidents.get(command.target)
     if incident is None:
         return memory
     taken = replace(incident, acknowledged_by=command.by)
+    if incident.subject not in incident.nodes and incident.condition not in CLUSTER_WIDE:
+        return replace(memory, incidents={**memory.incidents, incident.id: taken})
+    stuck = next((act.node for act in memory.acts if act.id == memory.latch), None)
     of_these = tuple(f"{node}/" for node in incident.nodes)
     ladders = {key: at for key, at in memory.ladders.items() if not key.startswith(of_these)}
-    told = memory.told
+    before = memory.told
     if len(ladders) < len(memory.ladders) and incident.condition in HEALABLE:
         # What the new cycle comes to is news.
         taken = replace(taken, state=IncidentState.CONFIRMED, escalation="")
-        again = {f"{incident.id}/{kind.value}" for kind in TOLD_AGAIN}
-        told = {key: at for key, at in told.items() if key not in again}
+        to_tell = told.again(incident)
+        before = {key: at for key, at in before.items() if key not in to_tell}
     return replace(
         memory,
         incidents={**memory.incidents, incident.id: taken},
         ladders=ladders,
-        told=told,
-        latch="",
+        told=before,
+        latch="" if stuck is None or stuck in incident.nodes else memory.latch,
     )

@@ -57,8 +57,8 @@ def _nodes(turn: Turn, cluster: ClusterView) -> None:
 
 def _in_sync(turn: Turn, cluster: ClusterView) -> None:
     witness, memory = cluster.witness, turn.memory
-    if not cluster.reread or not witness.readable or witness.topics is None:
-        return
+    if not cluster.reread or not witness.readable or witness.topics is None or witness.blind:
+        return  # whoever is shown no topics has not seen any of them whole again
     seen = {f"{topic}-{part}": isr for (topic, part), isr in witness.not_whole.items()}
     hidden = set(witness.unreadable)
     for key, isr in memory.not_whole.items():
@@ -72,7 +72,7 @@ def _in_sync(turn: Turn, cluster: ClusterView) -> None:
         if memory.not_whole.get(key) != seen.get(key):
             topic, _, part = key.rpartition("-")
             changes.append(InSync(topic, int(part), seen.get(key), topic in witness.unclean))
-    for topic in memory.unclean ^ witness.unclean:
+    for topic in sorted(memory.unclean ^ witness.unclean):
         if topic not in {change.topic for change in changes}:
             changes.append(InSync(topic, -1, None, topic in witness.unclean))
     if changes or not memory.in_sync_known:

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 
 from kafka_self_healing.model.event import MERGED, IncidentClosed
 from kafka_self_healing.model.incident import Incident
-from kafka_self_healing.model.notification import Notice
+from kafka_self_healing.model.notification import Notice, NoticeKind
 
 Known = Mapping[str, Incident]
+
+TOLD_AGAIN = (
+    NoticeKind.ESCALATION,
+    NoticeKind.REFUSAL,
+    NoticeKind.GAVE_UP,
+    NoticeKind.REMINDER,
+)
+"""What is told anew after an acknowledgement."""
 
 
 def keys(notice: Notice, known: Known) -> tuple[str, ...]:
@@ -18,6 +26,11 @@ def keys(notice: Notice, known: Known) -> tuple[str, ...]:
     """
     peers = [id_ for id_ in notice.also if id_ in known and not known[id_].told_in]
     return (notice.key, *(f"{id_}/{notice.kind.value}" for id_ in peers))
+
+
+def again(incident: Incident) -> frozenset[str]:
+    """Return the keys of what is told anew of an incident after its acknowledgement."""
+    return frozenset(f"{incident.id}/{kind.value}" for kind in TOLD_AGAIN)
 
 
 def after_recovery(unconfirmed: Known, notice: Notice) -> Known:

@@ -8,7 +8,9 @@ from itertools import pairwise
 import pytest
 from tests.unit.healing.scenes import AUTO, Scene, combined, split
 
-from kafka_self_healing.model.control import Order
+from kafka_self_healing.healing.memory import Memory, fold
+from kafka_self_healing.model.control import OperatorCommand, Order
+from kafka_self_healing.model.event import IncidentChanged, OperatorSaid
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.notification import NoticeKind
@@ -413,3 +415,29 @@ def test_a_start_that_found_no_quorum_costs_no_attempt() -> None:
     scene.until(lambda: [n for _, n in scene.acted()].count(first) == 3, 900)
     states = [a.state for a in scene.memory.acts if a.node == first]
     assert states[0] is RequestState.ABORTED
+
+
+def test_whoever_takes_over_something_else_grants_no_further_cycle() -> None:
+    """Attempts and a latch are released by their own incident's acknowledgement, no other's."""
+    scene = Scene(policy=OFTEN, hands="die", life_s=61.0)
+    scene.run(5)
+    scene.crash("2")
+    scene.run(600)
+    assert len(scene.acts) == 2
+    known = scene.incident("2")
+    disk = replace(
+        known, id="incident-900", subject="2/DISK_FILLING", condition=Condition.DISK_FILLING
+    )
+    memory = fold(scene.memory, [IncidentChanged(scene.now, disk, "opened")])
+    memory = replace(memory, latch=memory.acts[-1].id)
+
+    def after_ack(of: str) -> Memory:
+        return fold(memory, [OperatorSaid(scene.now, OperatorCommand(Order.ACK, "ada", target=of))])
+
+    beside = after_ack(disk.id)
+    assert beside.incidents[disk.id].acknowledged_by == "ada"
+    assert (beside.ladders, beside.latch, beside.told) == (
+        memory.ladders, memory.latch, memory.told,
+    )  # fmt: skip
+    own = after_ack(known.id)
+    assert (own.ladders, own.latch) == ({}, "")

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.healing.scenes import AUTO, Scene, split
 
 from kafka_self_healing.healing.approvals import approvable
+from kafka_self_healing.healing.view import View
 from kafka_self_healing.healing.waiting import waiting
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import PlanChanged
@@ -133,6 +134,23 @@ def test_a_step_for_which_a_person_has_to_look_stops_it() -> None:
     assert ends[-1].state is PlanState.STOPPED
     assert "node 2 has now: STOPPED_BY_OPERATOR" in ends[-1].reason
     assert scene.acted() == [("service:start", "1")]
+
+
+def test_a_node_that_leaves_the_inventory_stops_it() -> None:
+    """A step of a node that is no longer known is never taken; what is left is proposed anew."""
+    scene = all_down(hands="idle")
+    scene.say(Order.APPROVE, plan_of(scene).incident)
+    scene.run(3)
+    assert plan_of(scene).state is PlanState.RUNNING
+    left = {id_: node for id_, node in scene.cluster.nodes.items() if id_ != "4"}
+    scene.cluster = replace(scene.cluster, nodes=left)
+    del scene.nodes["4"]
+    scene.view = View.cold(scene.cluster)
+    scene.run(3)
+    ended = [event.plan for event in scene.events if isinstance(event, PlanChanged)]
+    stopped = [plan.reason for plan in ended if plan.state is PlanState.STOPPED]
+    assert stopped == ["node 4 is no longer in the inventory"]
+    assert "4" not in [step.node for step in plan_of(scene).steps]
 
 
 def test_in_mode_observe_it_is_shown_and_nothing_of_it_begins() -> None:

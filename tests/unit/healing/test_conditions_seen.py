@@ -462,6 +462,19 @@ def test_a_dead_jmx_port_alone_is_no_failure() -> None:
     assert (scene.acted(), scene.notices) == ([], [])
 
 
+def test_who_was_last_in_sync_is_not_forgotten_by_being_blind() -> None:
+    """Topics that we may not read any more have not become whole: their holders are remembered."""
+    scene = Scene()
+    scene.run(5)
+    scene.crash("2", stop_requested=True)
+    scene.run(15)
+    before = dict(scene.memory.not_whole)
+    assert before
+    scene.topics_shown = False
+    scene.run(10)
+    assert dict(scene.memory.not_whole) == before
+
+
 def test_no_topics_and_no_error_is_blindness() -> None:
     """A cluster that shows nothing is one that we may not read: told, never healthy."""
     scene = Scene(topics_shown=False)
