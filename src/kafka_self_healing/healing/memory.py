@@ -398,7 +398,7 @@ def _acknowledged(memory: Memory, command: OperatorCommand) -> Memory:
         # What the new cycle comes to is news.
         taken = replace(taken, state=IncidentState.CONFIRMED, escalation="")
         to_tell = told.again(incident)
-        before = {key: at for key, at in before.items() if key not in to_tell}
+        before = {key: at for key, at in before.items() if not key.startswith(to_tell)}
     return replace(
         memory,
         incidents={**memory.incidents, incident.id: taken},

@@ -12,6 +12,7 @@ from kafka_self_healing.healing import digest
 from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.digest import lasting, where
 from kafka_self_healing.healing.parts import is_news, is_wide
+from kafka_self_healing.healing.told import CALLS, call_key, key
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.event import Told
@@ -24,9 +25,6 @@ from kafka_self_healing.model.incident import (
     reply,
 )
 from kafka_self_healing.model.notification import Notice, NoticeKind
-
-CALLS = (NoticeKind.ESCALATION, NoticeKind.REFUSAL, NoticeKind.GAVE_UP)
-"""Notices that call a person."""
 
 LISTED = 50
 """Incidents listed in one notice."""
@@ -71,7 +69,8 @@ def _is_new(turn: Turn, incident: Incident) -> bool:
 def _calls(turn: Turn, incident: Incident) -> bool:
     """Whether a person is to be called now."""
     kind = incident.escalated_as
-    if incident.state is not IncidentState.ESCALATED or _key(incident, kind) in turn.memory.told:
+    called = call_key(incident, kind) in turn.memory.told
+    if incident.state is not IncidentState.ESCALATED or called:
         return False
     if incident.acknowledged_by and kind is NoticeKind.REFUSAL:
         return False  # somebody has it
@@ -87,7 +86,7 @@ def _reminds(turn: Turn, incident: Incident) -> bool:
         return False  # each step before its end is told once
     told = turn.memory.told
     kinds = (NoticeKind.FAILURE, *CALLS, NoticeKind.REMINDER)
-    ages = [turn.now.since(told[key]) for kind in kinds if (key := _key(incident, kind)) in told]
+    ages = [turn.now.since(told[one]) for kind in kinds if (one := key(incident.id, kind)) in told]
     return bool(ages) and min(ages) >= turn.policy.notice_repeat_s
 
 
@@ -115,7 +114,7 @@ def _tell_grouped(turn: Turn, called: list[Incident], kind: NoticeKind) -> None:
     """Call a person at once; what follows soon of the same condition is one call."""
     recent: set[Condition] = set()
     for incident in turn.memory.incidents.values():
-        at = turn.memory.told.get(_key(incident, kind))
+        at = turn.memory.told.get(key(incident.id, kind))
         if at is not None and turn.now.since(at) < turn.policy.notice_group_s:
             recent.add(_what(incident))
             if any(_what(one) is _what(incident) for one in called):
@@ -136,10 +135,6 @@ def _what(incident: Incident) -> Condition:
     return incident.cause or incident.condition
 
 
-def _key(incident: Incident, kind: NoticeKind) -> str:
-    return f"{incident.id}/{kind.value}"
-
-
 def _tell(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> None:
     """Record a notice; the shell puts it into the outbox in the same transaction."""
     first, *others = group
@@ -148,7 +143,7 @@ def _tell(turn: Turn, group: Sequence[Incident], kind: NoticeKind) -> None:
     nodes = dict.fromkeys(node for one in (*group, *parts) for node in one.nodes)
     what = _what(first)
     notice = Notice(
-        key=_key(first, kind),
+        key=call_key(first, kind) if kind in CALLS else key(first.id, kind),
         kind=kind,
         cluster=turn.view.cluster.name,
         incident=first.id,

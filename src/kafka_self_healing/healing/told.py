@@ -18,19 +18,37 @@ TOLD_AGAIN = (
 )
 """What is told anew after an acknowledgement."""
 
+CALLS = (NoticeKind.ESCALATION, NoticeKind.REFUSAL, NoticeKind.GAVE_UP)
+"""Notices that call a person: once for each condition that an incident comes to be."""
+
+
+def key(id_: str, kind: NoticeKind) -> str:
+    """Return the key under which it is kept when a notice of a kind was put out last."""
+    return f"{id_}/{kind.value}"
+
+
+def call_key(incident: Incident, kind: NoticeKind) -> str:
+    """Return the key of a call for a person: what it comes to be later is another call."""
+    return f"{key(incident.id, kind)}/{(incident.cause or incident.condition).value}"
+
 
 def keys(notice: Notice, known: Known) -> tuple[str, ...]:
     """Return the keys of a notice: its own, and those of its peers that are told with it.
 
     What is told within the trouble that explains it has no notice of its own.
     """
-    peers = [id_ for id_ in notice.also if id_ in known and not known[id_].told_in]
-    return (notice.key, *(f"{id_}/{notice.kind.value}" for id_ in peers))
+    peers = (id_ for id_ in notice.also if id_ in known and not known[id_].told_in)
+    told = (notice.incident, *peers)
+    calls = [known[id_] for id_ in told if id_ in known and notice.kind in CALLS]
+    return (
+        *(key(id_, notice.kind) for id_ in told),
+        *(call_key(one, notice.kind) for one in calls),
+    )
 
 
-def again(incident: Incident) -> frozenset[str]:
-    """Return the keys of what is told anew of an incident after its acknowledgement."""
-    return frozenset(f"{incident.id}/{kind.value}" for kind in TOLD_AGAIN)
+def again(incident: Incident) -> tuple[str, ...]:
+    """Return what the keys begin with of what is told anew after an acknowledgement."""
+    return tuple(key(incident.id, kind) for kind in TOLD_AGAIN)
 
 
 def after_recovery(unconfirmed: Known, notice: Notice) -> Known:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from tests.unit.healing.scenes import AUTO, Scene, split
 
 from kafka_self_healing.model.control import Order
+from kafka_self_healing.model.evidence import CheckResult, DataDirFact, HostFact
+from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.notification import NoticeKind
 
 REPEAT_S = 600.0
@@ -99,6 +101,27 @@ def test_no_notice_is_doubled_over_a_restart_of_the_healer() -> None:
     scene.restart_healer()
     scene.run(600)
     assert [n.kind for n in scene.notices] == [NoticeKind.FAILURE]
+
+
+def test_what_an_incident_comes_to_be_calls_a_person_anew_but_once() -> None:
+    """Whoever was called for a unit that is not there does not know of a disk that is not there."""
+
+    def empty(look: CheckResult) -> CheckResult:
+        if look.subject != "2" or not isinstance(look.fact, HostFact):
+            return look
+        where = DataDirFact("/data", same_device=False, has_identity=False, readable=True)
+        return replace(look, fact=replace(look.fact, data_dirs=(where,)))
+
+    scene = Scene()
+    scene.run(5)
+    scene.crash("2", unit_file="not-found")
+    scene.run(60)
+    scene.lens = empty
+    for unit_file in ("enabled", "not-found", "enabled"):
+        scene.edit("2", unit_file=unit_file)
+        scene.run(60)
+    called = [notice.condition for notice in scene.notices]
+    assert called == [Condition.UNIT_ABSENT, Condition.STORAGE_MISSING]
 
 
 def test_no_key_is_told_twice_within_the_repeat_interval() -> None:
