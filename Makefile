@@ -58,8 +58,11 @@ test-all: check
 bench: install
 	$(BIN)/python -m bench
 
+# Without SEEDS the full run (about half an hour), which writes its page; with it a shorter one.
 sim: install
-	$(BIN)/kafka-self-healing simulate --seeds $(or $(SEEDS),500)
+	$(BIN)/kafka-self-healing simulate --seeds $(or $(SEEDS),20000) \
+	  --tier-b $(or $(TIER_B),$(if $(SEEDS),10,500)) \
+	  $(if $(filter 20000,$(or $(SEEDS),20000)),--page docs/explanation/simulation-report.md)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -119,15 +119,15 @@ Written by `kafka-self-healing simulate --report --seeds {seeds} --page docs/exp
 {seeds} seeded scenarios (seeds 0 to {seeds}, exclusive) of [the simulation](simulation.md), each played three times in the same world, with the same faults, looks and delays, by three healers:
 
 - **ours**, in mode `auto`, all knobs at their defaults.
-- **3 failed port checks**: the usual cron or monit script. Every 5 s it opens each node's port; after three failures in a row it has the service manager restart the node. It knows nothing else: no pause, no maintenance, no other node.
+- **3 failed port checks**: the usual cron or monit script. Every 5 s it opens each node's port; after three failures in a row it has the service manager restart the node, wherever it gets a shell. It knows nothing else: no pause, no maintenance, no other node.
 - **systemd on-failure**: nobody looks; the units say `Restart=on-failure`, `RestartSec=1`, five starts in 10 s. It sees ends of processes, never a hang.
 
 ## Acts and failures
 {counts}
 
-A failure is one node's process that ended or froze, unless somebody asked for it. *In time* is {late:.0f} s in which nothing stood in the way of healing: the longest act with an unknown end, and a minute. A person is called where a guard refuses: the second node of a group that hangs, a start that ended again, an act that failed.
+A failure is one node's process that ended, froze, or runs without doing its work, unless somebody asked for it. *In time* is {late:.0f} s in which nothing stood in the way of healing: the longest act with an unknown end, and a minute. A person is called where a guard refuses: the second node of a group that hangs, a start that ended again, an act that failed.
 
-What was wrong with acts, on the world's truth (*needless*: nothing was wrong, or it would have come back by itself; *harmful*: a living, serving node was hit, a start died of the old registration, or on a missing disk):
+What was wrong with acts, on the world's truth (*needless*: nothing was wrong, or it would have come back by itself; *harmful*: a living, serving node was hit, a start died of the old registration, or on a missing disk where data directories are watched):
 
 {whys}
 

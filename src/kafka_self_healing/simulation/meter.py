@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kafka_self_healing.model.control import Order
-from kafka_self_healing.model.evidence import Family
+from kafka_self_healing.model.evidence import Family, Kind
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.eyes import Eyes
@@ -24,6 +24,9 @@ from kafka_self_healing.simulation.world import UNUSABLE, World
 PERIOD_S = 0.25
 ON_ITS_WAY = frozenset({Phase.BOOTING, Phase.RECOVERING, Phase.WAITING})
 SIGTERM_EXIT = 143
+HALF = 0.5
+"""A node that answers more often than not is not half dead."""
+
 BAD_WEATHER = 0.25
 """A share of lost looks from which on nobody can be asked to be in time."""
 
@@ -45,6 +48,8 @@ class Trouble(StrEnum):
     CRASH = "crash"
     TERMINATED = "terminated"
     HANG = "hang"
+    HALF_DEAD = "half dead"
+    """It runs, and does not do its work: its heap is full, it is cast out, or serves nobody."""
 
 
 @dataclass(slots=True)
@@ -139,12 +144,15 @@ class Meter:
         self.world.agenda.after(PERIOD_S, self._look)
 
     def _notice(self, node: Node) -> None:
-        sick = node.commissioned and (not node.alive or node.frozen)
+        half = _half_dead(node)
+        sick = node.commissioned and (not node.alive or node.frozen or half)
         meant = not node.alive and (node.stop_requested or node.masked)
         if not sick or meant or any(act.request.node == node.id for act in self.hands.executing):
             return
         trouble, since = Trouble.CRASH, node.ended_at
-        if node.frozen:
+        if half:
+            trouble, since = Trouble.HALF_DEAD, node.snapshots[-1].at
+        elif node.frozen:
             trouble, since = Trouble.HANG, node.snapshots[-1].at
         elif node.exit_status == SIGTERM_EXIT:
             trouble = Trouble.TERMINATED
@@ -199,7 +207,7 @@ class Meter:
 
     def _start(self, node: Node) -> None:
         """Of a process that has ended; how it goes on is heard by `refused`."""
-        if node.storage_missing:
+        if node.storage_missing and Kind.HOST in node.config.kinds:
             self._blame(node, "a start on a missing disk", node.since.get("storage_missing"))
         elif node.disk in UNUSABLE:
             self._needless(node, "a start on a disk that is full or dead")
@@ -229,7 +237,7 @@ class Meter:
         if not then.alive or then.frozen:
             self.count.overtaken += 1
             return
-        if node.choked:
+        if node.choked or _half_dead(node):
             return
         if node.phase is Phase.SERVING:
             hurt = self._hurt(node)
@@ -258,6 +266,10 @@ class Meter:
 
     def _why(self, node: Node, text: str) -> None:
         self.count.whys.append(f"{self.world.now:.1f} node {node.id}: {text}")
+
+
+def _half_dead(node: Node) -> bool:
+    return node.alive and (node.choked >= HALF or node.cast_out or node.zombie)
 
 
 def attach(episodes: Sequence[Episode], story: Sequence[tuple[float, str, Moment]]) -> None:
