@@ -226,3 +226,11 @@ def test_a_reassignment_is_a_note(moving: bool | None, told: bool) -> None:
     scene.run(60)
     assert (scene.found("test/REASSIGNMENT_RUNNING") is not None) is told
     assert scene.notices == []
+
+
+def test_records_that_are_lost_for_long_are_told_though_no_follower_shows_it() -> None:
+    """Ours is one witness: a person is told, nothing is done."""
+    scene = zombie(change=lambda part: part)
+    scene.run(60)
+    assert state(scene, "5") == (Condition.UNDIAGNOSED, True)
+    assert scene.acted() == []

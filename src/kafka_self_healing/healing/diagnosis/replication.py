@@ -107,6 +107,9 @@ def under_replicated(
     evidence = [f"{len(names)} partitions are not whole: {_shown(names)}"]
     if len(missing) == 1:
         evidence.append(f"the only node missing from their ISRs is {missing[0]}")
+    fled = {id_ for leaders in witness.out_of_sync.values() for id_ in leaders}
+    if len(fled) == 1 and len(missing) > 1:
+        evidence.append(f"all of them are led by {min(fled)}: look there")
     if witness.offline:
         evidence.append(f"{len(witness.offline)} of them have no leader")
     known = memory.incident_of(f"{view.view.cluster.name}/{Condition.UNDER_REPLICATED.value}")
@@ -192,18 +195,16 @@ def counted_not_serving(
     held = view.now.mono_s - track.since
     need = max(policy.confirm_s, 2 * view.view.cluster.session_timeout_s)
     waiting = ""
-    if not fled:
-        waiting = "followers that drop out of its partitions' ISRs"
-    elif track.streak < policy.signs.out_looks:
+    if track.streak < policy.signs.out_looks:
         waiting = f"{track.streak} of {policy.signs.out_looks} lost records"
     elif held < need:
         waiting = f"{need:g} s of it"
     condition = Condition.COUNTED_NOT_SERVING
     evidence = [*all_looks(node, view), "the others list it"]
-    if not waiting and (elsewhere or not follows(node, view)):
+    doubt = _doubt(node, view, elsewhere=elsewhere, fled=bool(fled))
+    if not waiting and doubt:
         condition = Condition.UNDIAGNOSED
-        own = "it is in no ISR of another leader: it may be the network between them"
-        evidence.append("records to other brokers are lost, too" if elsewhere else own)
+        evidence.append(doubt)
     if fled:
         evidence.append(f"out of the ISRs of its partitions, and of no others: {', '.join(fled)}")
     families = {Family.OURS} | ({Family.THEIRS} if fled else set())
@@ -216,6 +217,17 @@ def counted_not_serving(
         frozenset(families),
         track.since + need,
     )
+
+
+def _doubt(node: Standing, view: ClusterView, *, elsewhere: bool, fled: bool) -> str:
+    """Say what keeps lost records from being proof that this broker serves nobody; "": nothing."""
+    if not fled:
+        return "no follower shows it: none has dropped out of its partitions' ISRs alone"
+    if elsewhere:
+        return "records to other brokers are lost, too"
+    if not follows(node, view):
+        return "it is in no ISR of another leader: it may be the network between them"
+    return ""
 
 
 def follows(node: Standing, view: ClusterView) -> bool:
