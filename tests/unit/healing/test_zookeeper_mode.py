@@ -140,6 +140,7 @@ def test_what_is_listed_for_three_sessions_is_somebody_else() -> None:
 
     broken.lens = lens
     broken.crash("2")
+    broken.run(1)
     took = broken.until(lambda: broken.incident("2").escalation, 100)
     assert 3 * SESSION_S <= took <= 3 * SESSION_S + 5
     broken.run(60)
