@@ -16,7 +16,7 @@ from kafka_self_healing.simulation.runner import Outcome, play, run, timeline
 from kafka_self_healing.simulation.scenario_file import of_plain
 from kafka_self_healing.simulation.scenarios import Scenario, Shape, draw
 
-SEEDS = 500
+SEEDS = 250
 CORPUS = Path(__file__).with_name("corpus.jsonl")
 """What once broke an invariant, of the mind or of the simulation itself: a line each, with why."""
 
