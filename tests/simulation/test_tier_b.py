@@ -33,7 +33,7 @@ from kafka_self_healing.storage import Journal, StoredOutbox
 
 SEEDS = 20
 CHUNK = 4
-ONCE_BAD: tuple[int, ...] = (31, 32)
+ONCE_BAD: tuple[int, ...] = (31, 32, 1003)
 """Seeds beyond those that once broke an invariant, of the daemon or of the simulation itself."""
 
 FOLDER = Path(tier_b.__file__).parent
