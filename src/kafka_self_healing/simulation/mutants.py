@@ -263,7 +263,23 @@ def _early(scenario: Scenario) -> bool:
     return any(isinstance(fault, f.Crash) and fault.at_s < 15.0 for fault in scenario.faults)
 
 
+def _times(count: int, *kinds: type) -> Callable[[Scenario], bool]:
+    """Return whether so many of these faults strike."""
+    return lambda scenario: sum(isinstance(one, kinds) for one in scenario.faults) >= count
+
+
 KINDS: dict[str, Callable[[Scenario], bool]] = {
+    "no_storm": _times(2, f.Hang, f.HostFreezes, f.PowerCut),
+    "quorum_is_present": _strikes(f.QuorumLoss),
+    "anti_flap": _times(2, f.Hang),
+    "within_budget": _times(3, f.Crash),
+    "a start on a disk that its last words call dead": _strikes(f.DiskFails),
+    "a start on a disk that its last words call full": _strikes(f.DiskFails),
+    "a controller is restarted for its network": _strikes(f.Isolate),
+    "a broker is restarted for its network": _strikes(f.Isolate),
+    "a broker is restarted by the others' word alone": _strikes(f.Lie),
+    "a leader is restarted for the network between brokers": _strikes(f.OneWayCut),
+    "a restart of unknown end is over": _strikes(f.Clumsy, f.HealerCrash),
     "known_node": _strikes(f.NotCommissioned),
     "warmed_up": _early,
     "view_is_fresh": _strikes(f.BadWeather, f.Suspend),
@@ -284,6 +300,18 @@ KINDS: dict[str, Callable[[Scenario], bool]] = {
     "gone by the machine's word alone": _strikes(f.Lie),
 }
 """What a scenario must have so that it visits what a mutant is about, beside its guard alone."""
+
+
+NOT_DRAWN = frozenset(
+    {
+        "a plan begins unapproved",
+        "a plan has no order",
+        "a plan goes on after a failure",
+        "approvals have no end",
+        "an approval lifts everything",
+    }
+)
+"""Mutants of what begins with an approval: in drawn scenarios nobody approves anything."""
 
 
 def visits(mutant: Mutant, scenario: Scenario, alone: tuple[str, ...]) -> bool:
