@@ -20,8 +20,10 @@ def as_shown(turn: Turn, said: OperatorCommand) -> OperatorCommand:
     asked = turn.memory.asked.get(said.target)
     until = turn.now.utc_s + turn.policy.approval_s if said.until is None else said.until
     # A plan is approved as a whole, and an act that was not asked for yet as it will be.
-    shown = asked.lifts if asked is not None and asked.node else ()
-    return replace(said, until=until, lifts=tuple(sorted(_guards(shown))))
+    if asked is None or not asked.node:
+        return replace(said, until=until)
+    lifts = tuple(sorted(_guards(asked.lifts)))
+    return replace(said, until=until, lifts=lifts, action=asked.action)
 
 
 def _guards(lines: Sequence[str]) -> set[str]:

@@ -143,7 +143,7 @@ def _propose(
         plan = replace(plan, steps=tuple(steps))
     turn.record(PlanChanged(turn.now, plan))
     action = f"cold start of {len(steps)} nodes, one after the other"
-    lifts = ("every refusal of their starts that a person's approval may lift",)
+    lifts = ("the mode, the order, the pauses, the budgets and the attempts of their starts",)
     asked = turn.memory.asked.get(incident.id)
     request = ApprovalRequest(
         plan.id, incident.id, "", action, lifts, turn.now, plan.until,

@@ -30,12 +30,21 @@ def verify(turn: Turn, cluster: ClusterView, found: Mapping[str, Diagnosis]) -> 
     """Judge every act that has ended, and resolve those of which the end is unknown."""
     for request in list(turn.memory.requests.values()):
         node = cluster.nodes.get(request.node)
-        if node is None or request.ended is None:
+        if request.ended is None:
             continue
-        if request.state is RequestState.UNKNOWN:
+        if node is None:
+            _left(turn, request)
+        elif request.state is RequestState.UNKNOWN:
             _resolve(turn, cluster, request, node)
         elif request.state is RequestState.VERIFYING:
             _judge(turn, cluster, request, found.get(request.node))
+
+
+def _left(turn: Turn, request: RecoveryRequest) -> None:
+    """Nobody looks at its node any more: it must not hold up the acts of all others."""
+    over = turn.now.since(request.ended or turn.now) >= request.limit_s
+    if over or request.state is not RequestState.UNKNOWN:
+        _end(turn, request, RequestState.ABORTED, "its node is no longer in the inventory")
 
 
 class Proof(StrEnum):

@@ -25,7 +25,7 @@ class OperatorCommand:
 
     `until`: UTC seconds at which a pause, a maintenance or an approval ends by itself; None = not
     by itself. `lifts`: of an approval, the guards whose refusals were shown; () = whatever an
-    approval may lift.
+    approval may lift. `action`: for which act it was asked; "" = it was not asked for.
     """
 
     order: Order
@@ -34,6 +34,7 @@ class OperatorCommand:
     target: str = ""
     until: float | None = None
     lifts: tuple[str, ...] = ()
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.healing.scenes import AUTO, Scene, combined, split
 
 from kafka_self_healing.healing.memory import Memory, fold
+from kafka_self_healing.healing.view import View
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.event import IncidentChanged, OperatorSaid
 from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact
@@ -441,3 +442,43 @@ def test_whoever_takes_over_something_else_grants_no_further_cycle() -> None:
     )  # fmt: skip
     own = after_ack(known.id)
     assert (own.ladders, own.latch) == ({}, "")
+
+
+def started_and_verified() -> Scene:
+    """Broker 4 of four was started, and is not yet known to be healed."""
+    scene = Scene(split(4))
+    scene.run(70)
+    scene.crash("4")
+    scene.until(lambda: scene.acts, 60)
+    scene.run(4)
+    request = scene.memory.open_request("4")
+    assert request is not None
+    assert request.state is RequestState.VERIFYING
+    return scene
+
+
+def test_a_node_that_leaves_the_inventory_holds_up_nobody() -> None:
+    """Nobody would ever see its act healed: it is called off, and the others are healed."""
+    scene = started_and_verified()
+    left = {id_: node for id_, node in scene.cluster.nodes.items() if id_ != "4"}
+    scene.cluster = replace(scene.cluster, nodes=left)
+    del scene.nodes["4"]
+    scene.view = View.cold(scene.cluster)
+    scene.run(20)
+    assert not scene.memory.requests
+    scene.crash("5")
+    scene.run(60)
+    assert scene.acted()[1:] == [("service:start", "5")]
+
+
+def test_a_start_whose_host_has_gone_down_holds_up_nobody() -> None:
+    """It may stay so for a week; the next crash is healed meanwhile."""
+    scene = started_and_verified()
+    scene.cut("4")
+    scene.isolate("4")
+    scene.until(lambda: scene.incident("4").condition is Condition.HOST_DOWN, 120)
+    scene.run(10)
+    assert scene.memory.open_request("4") is not None
+    scene.crash("5")
+    scene.run(60)
+    assert scene.acted()[1:] == [("service:start", "5")]

@@ -119,6 +119,22 @@ def test_one_approval_is_one_act() -> None:
     assert scene.memory.asked[scene.incident("2").id].id != first.id
 
 
+def test_an_approval_of_a_start_is_none_of_a_restart() -> None:
+    """Started by hand meanwhile, and hung: that is another act, and another question."""
+    scene = asking()
+    scene.edit("2", job="somebody's")
+    scene.run(3)
+    scene.say(Order.APPROVE, scene.incident("2").id)
+    scene.run(2)
+    scene.start("2")
+    scene.hang("2")
+    scene.run(60)
+
+    assert not scene.acts
+    assert "needs_approval" in scene.reasons("2")
+    assert scene.memory.asked[scene.incident("2").id].action == "service:restart"
+
+
 def test_an_approval_that_is_not_used_expires() -> None:
     """What was right to do is looked at again by a person."""
     scene = asking()

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.healing.scenes import AUTO, Scene, split
+from tests.unit.healing.test_approvals import no_directories
 
 from kafka_self_healing.healing.approvals import approvable
 from kafka_self_healing.healing.view import View
 from kafka_self_healing.healing.waiting import waiting
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import PlanChanged
+from kafka_self_healing.model.evidence import CheckResult, DataDirFact, HostFact, PeersFact
 from kafka_self_healing.model.plan import ColdStart, PlanState
 from kafka_self_healing.model.policy import Budget, Mode
 
@@ -103,6 +105,40 @@ def test_guards_that_no_approval_lifts_are_asked_of_each_step() -> None:
 
     scene.say(Order.MAINTENANCE_END, "2")
     scene.until(lambda: plan_of(scene).state is PlanState.DONE)
+
+
+def test_a_plan_does_not_start_a_node_whose_disks_nobody_can_see() -> None:
+    """Who approved the order has not said that an empty directory may be filled anew."""
+    scene = all_down()
+    scene.say(Order.APPROVE, plan_of(scene).incident)
+    scene.lens = no_directories
+    scene.run(60)
+    assert scene.acted() == []
+    assert scene.reasons("1") == {"data_dirs_unreadable"}
+
+    scene.say(Order.APPROVE, scene.incident("1").id)
+    scene.run(10)
+    assert scene.acted() == [("service:start", "1")]
+
+
+def test_a_plan_waits_for_a_holder_that_is_not_part_of_it() -> None:
+    """With unclean election a stale replica would lead: the approver of the order knew of none."""
+
+    def lens(look: CheckResult) -> CheckResult:
+        if isinstance(look.fact, PeersFact):
+            topics = (replace(t, unclean_election=True) for t in look.fact.topics or ())
+            return replace(look, fact=replace(look.fact, topics=tuple(topics)))
+        if isinstance(look.fact, HostFact) and look.subject in {"4", "5"}:
+            gone = DataDirFact("/data", same_device=False, has_identity=False, readable=True)
+            return replace(look, fact=replace(look.fact, data_dirs=(gone,)))
+        return look
+
+    scene = all_down(lens=lens)
+    assert [step.node for step in plan_of(scene).steps] == ["1", "2", "3", "6"]
+    scene.say(Order.APPROVE, plan_of(scene).incident)
+    scene.run(120)
+    assert scene.acted() == [("service:start", id_) for id_ in "123"]
+    assert "last_in_sync_down" in scene.reasons("6")
 
 
 def test_a_step_that_fails_stops_the_plan_and_calls_a_person() -> None:

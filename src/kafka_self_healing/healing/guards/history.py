@@ -76,7 +76,7 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
     if q.now < until:
         return refuse(Reason.SLOT_TAKEN, f"{what} has just started", until=until,
                       lifted_by="the new process living on")  # fmt: skip
-    if not q.node.config.is_keeper and not _shows_life(q, other.node):
+    if not q.node.config.is_keeper and not _shows_life(q, other) and not _given_up(q, other):
         return refuse(Reason.FIRST_ONE_FIRST, f"{what} neither answers nor shows progress",
                       lifted_by="its answer")  # fmt: skip
     return None
@@ -97,9 +97,21 @@ def _restart_holds(q: Question, what: str, ended: float) -> Verdict | None:
                   until=until)  # fmt: skip
 
 
-def _shows_life(q: Question, node: str) -> bool:
-    standing = q.view.nodes.get(node)
-    return standing is not None and (standing.answers is True or shows_progress(q.view, node))
+def _shows_life(q: Question, act: RecoveryRequest) -> bool:
+    standing = q.view.nodes.get(act.node)
+    return standing is not None and (standing.answers is True or shows_progress(q.view, act.node))
+
+
+def _given_up(q: Question, act: RecoveryRequest) -> bool:
+    """Whether the first is no longer waited for: its host is down, or somebody has taken it over.
+
+    It may stay so for a week, and the others are healed meanwhile.
+    """
+    incident = q.memory.incidents.get(act.incident)
+    if incident is None:
+        return False
+    down = incident.condition is Condition.HOST_DOWN and incident.confirmed is not None
+    return down or bool(incident.acknowledged_by)
 
 
 def _earlier_starts(q: Question) -> Verdict:

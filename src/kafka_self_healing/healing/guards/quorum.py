@@ -38,6 +38,9 @@ def start_order(q: Question) -> Verdict:
         return refuse(Reason.PLAN_ORDER, text, lifted_by="its turn, the plan's end, or approval")
     if not q.node.config.is_broker:
         return PASSES
+    if plan is not None and q.plan_step is not None:
+        # Of a holder that is not part of it, whoever approved it did not know.
+        return _behind(q, _holders_ahead(q, q.request.node) - {step.node for step in plan.steps})
     if not q.node.config.is_keeper:
         waiting = sorted(
             id_
@@ -74,15 +77,21 @@ def _holder_first(q: Question) -> Verdict:
     """Hold a node that is not the last in-sync holder while such a holder is down too."""
     ahead = _holders_ahead(q, q.request.node)
     if ahead:
+        return _behind(q, ahead)
+    if not q.memory.in_sync_known and not q.node.config.is_keeper and _cluster_is_down(q):
+        text = "which broker was last in sync was never known"
+        return refuse(Reason.IN_SYNC_UNKNOWN, text, lifted_by="approval")
+    return PASSES
+
+
+def _behind(q: Question, ahead: frozenset[str]) -> Verdict:
+    if ahead:
         text = f"partitions without a leader were last in sync on {', '.join(sorted(ahead))}"
         if ahead & q.view.ready:
             lift = "the start of that node, or approval"
             return refuse(Reason.LAST_IN_SYNC_FIRST, text, lifted_by=lift)
         text += ", which is not about to be started; an unclean election would lose data"
         return refuse(Reason.LAST_IN_SYNC_DOWN, text, lifted_by="that node's return, or approval")
-    if not q.memory.in_sync_known and not q.node.config.is_keeper and _cluster_is_down(q):
-        text = "which broker was last in sync was never known"
-        return refuse(Reason.IN_SYNC_UNKNOWN, text, lifted_by="approval")
     return PASSES
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka_self_healing.healing.assessment import ClusterView, Standing
 from kafka_self_healing.healing.memory import Memory
@@ -17,6 +17,18 @@ from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 
 PASSES = Verdict("", allowed=True)
 SEEN = "a look that can read it"
+
+LIFTED_BY_A_PLAN = (
+    "mode_permits",
+    "one_at_a_time",
+    "backoff_over",
+    "within_budget",
+    "attempts_left",
+)
+"""Guards whose refusals the approval of a plan lifts: those that whoever reads the plan can know.
+
+Not what is wrong with one node's disks or registration: that needs an approval of its own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +54,18 @@ class Question:
 
         None once it has expired.
         """
-        step = self.plan_step
-        if step is not None:
-            return step
+        step, own = self.plan_step, self._own_approval
+        if step is None or own is None:
+            return step or own
+        return replace(step, lifts=own.lifts and (*step.lifts, *own.lifts))
+
+    @property
+    def _own_approval(self) -> OperatorCommand | None:
         for key in (self.request.id, self.request.incident):
             given = self.memory.approvals.get(key)
-            if given is not None and (given.until is None or self.view.now.utc_s < given.until):
+            if given is None or given.action not in {"", self.request.action}:
+                continue
+            if given.until is None or self.view.now.utc_s < given.until:
                 return given
         return None
 
@@ -59,8 +77,10 @@ class Question:
             return None
         # In mode observe, and while the healer shuts down, nothing of a plan begins.
         started = self.request.act_class is ActClass.START and self.policy.mode is not Mode.OBSERVE
-        valid = started and self.view.now.utc_s < plan.until
-        return OperatorCommand(Order.APPROVE, plan.approved_by, target=plan.id) if valid else None
+        if not started or self.view.now.utc_s >= plan.until:
+            return None
+        by = plan.approved_by
+        return OperatorCommand(Order.APPROVE, by, target=plan.id, lifts=LIFTED_BY_A_PLAN)
 
     @property
     def now(self) -> float:
