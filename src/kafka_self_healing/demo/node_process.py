@@ -63,7 +63,6 @@ class NodeProcess:
     def __init__(self, node: str, definition: NodeDefinition) -> None:
         self.node = node
         self.definition = definition
-        self.starts = 0
         self.invocation = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
@@ -110,7 +109,7 @@ class NodeProcess:
             "exit_status": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
             "stopped_by": None if running else self.stopped_by,
-            "restarts": max(0, self.starts - 1),
+            "restarts": 0,  # it starts nothing by itself
             "invocation": self.invocation or None,
         }
 
@@ -136,7 +135,6 @@ class NodeProcess:
                 preexec_fn=before_exec,  # noqa: PLW1509
             )
         self._spawn_failed = False
-        self.starts += 1
         return self._process.pid
 
     def note_stop_request(self, by: str) -> None:

@@ -62,7 +62,7 @@ def explain_at(events: Iterable[Event], cluster: str, node: str, at_utc: float) 
     now = Instant(past.latest.at.mono_s if past.latest else 0.0, at_utc)
     incident = past.memory.incident_of(node)
     decided = past.decided
-    if decided is not None and (incident is None or decided.incident != incident.id):
+    if decided is not None and (incident is None or not _stands(decided, incident)):
         decided = None
     open_acts = [r for r in past.memory.requests.values() if r.node == node]
     mine = {"", cluster, node}
@@ -88,6 +88,12 @@ def explain_at(events: Iterable[Event], cluster: str, node: str, at_utc: float) 
         "story": list(incident.story) if incident is not None else [],
         "not_kept": NOT_KEPT,
     }
+
+
+def _stands(decided: Decided, incident: Incident) -> bool:
+    """Whether a decision is about what the incident is now; that an act was done stays true."""
+    same = decided.condition == incident.condition.value or decided.answer is Answer.ACT
+    return same and decided.incident == incident.id
 
 
 def _replay(events: Iterable[Event], node: str, at_utc: float) -> _Past:
@@ -169,7 +175,7 @@ def _paragraph(
     if decided is not None and not acts:
         parts.append(_decision_words(decided, now))
     elif incident is not None and not acts:
-        parts.append("No act had been considered for it.")
+        parts.append("No act was being considered for it.")
     return " ".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.diagnosis.starting import moved_at
 from kafka_self_healing.healing.ensemble import quorum_words
-from kafka_self_healing.healing.knowledge import known_over
+from kafka_self_healing.healing.knowledge import known_over, stands_unseen
 from kafka_self_healing.healing.parts import absorb, implied, is_wide, same_as
 from kafka_self_healing.healing.timeline import follow
 from kafka_self_healing.healing.turn import Turn
@@ -255,6 +255,8 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
         if node.well is True and cluster.well_s(node.id) >= stable:
             close(turn, incident, CLEARED)
     elif node.ok is True and looks >= turn.policy.clear_looks:
+        if stands_unseen(turn, cluster, incident):
+            return
         close(turn, incident, CLEARED)
 
 

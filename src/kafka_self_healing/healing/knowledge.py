@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kafka_self_healing.healing.assessment import ClusterView, Quorum, fresh_bound_s
+from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, fresh_bound_s
 from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.view import ASIDE
@@ -14,6 +14,13 @@ from kafka_self_healing.model.incident import Condition, Incident
 
 SELDOM = ASIDE | {Kind.LOG, Kind.CANARY}
 """Kinds that are looked at so seldom that their latest word stands until the next one."""
+
+
+SHOWN_BY = {
+    Condition.DISK_FULL: Kind.HOST,
+    Condition.COUNTED_NOT_SERVING: Kind.CANARY,
+}
+"""Troubles of a node that answers all the same, and the kind that shows them."""
 
 
 def known_over(turn: Turn, cluster: ClusterView, incident: Incident) -> bool:
@@ -31,15 +38,31 @@ def known_over(turn: Turn, cluster: ClusterView, incident: Incident) -> bool:
         case Condition.VIEWPOINT_LOST:
             return not cluster.viewpoint_lost
         case Condition.UNDER_REPLICATED:
-            return cluster.witness.readable and not _explained(turn, cluster)
+            return _shown(cluster) and not _explained(turn, cluster)
         case Condition.CONTROLLER_MISSING:
-            facts = (node.jvm for node in cluster.nodes.values() if node.jvm is not None)
-            return sum(jvm.active_controller is True for jvm in facts) == 1
+            brokers = (n for n in cluster.nodes.values() if n.config.is_broker)
+            living = [n for n in brokers if n.process is not Process.ENDED]
+            said = [n.jvm.active_controller if n.jvm is not None else None for n in living]
+            # Of two, one that cannot be asked any more may still be the second.
+            return said.count(True) == 1 and not (incident.nodes and None in said)
         case Condition.CERTIFICATE_EXPIRING | Condition.CERTIFICATE_EXPIRED:
             return bool(cluster.view.certificates)
         case other:
             asked = Kind.PEERS in TABLE[other].needs or not incident.nodes
-            return cluster.witness.readable if asked else True
+            return _shown(cluster) if asked else True
+
+
+def _shown(cluster: ClusterView) -> bool:
+    """Whether the others tell of their partitions: no topics and no error is a blind answer."""
+    return cluster.witness.readable and not cluster.witness.blind
+
+
+def stands_unseen(turn: Turn, cluster: ClusterView, incident: Incident) -> bool:
+    """Whether a node that answers may still have it: what showed it has not been read again."""
+    kind = SHOWN_BY.get(incident.condition)
+    if kind is None or kind not in cluster.nodes[incident.subject].config.kinds:
+        return False
+    return not _is_read(turn, cluster, (incident.subject, kind, ""))
 
 
 def _explained(turn: Turn, cluster: ClusterView) -> bool:

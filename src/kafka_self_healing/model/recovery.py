@@ -9,7 +9,6 @@ from enum import StrEnum
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.incident import Condition
 
-
 ACTS_KEPT_S = 24 * 3600.0
 """How long an act is remembered, so that budgets and windows can count it (seconds)."""
 

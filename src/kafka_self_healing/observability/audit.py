@@ -30,6 +30,8 @@ CATEGORIES: dict[type[words.Event], str] = {
     words.StormChanged: "incident",
     words.Decided: "decision",
     words.LatchLifted: "decision",
+    words.ApprovalAsked: "decision",
+    words.PlanChanged: "decision",
     words.RequestChanged: "act",
     words.ActFinished: "act",
     words.Told: "delivery",

@@ -202,6 +202,7 @@ class Shell:
                     COMMIT_S, self._dispatch, decision.request, self.life, switched
                 )
         if taken.looks:
+            self.eyes.reach(id_ for look in taken.looks if look.reach for id_ in look.nodes)
             wanted = dict.fromkeys(id_ for look in taken.looks for id_ in look.nodes)
             self.eyes.ask(tuple(id_ for id_ in wanted if id_ in self.world.nodes))
 

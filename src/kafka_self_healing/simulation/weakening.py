@@ -176,9 +176,7 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "no rule names it": lambda: _not_told_apart(
         Condition.NOT_COMMISSIONED, Condition.STORAGE_MISSING
     ),
-    "last words are not read": lambda: _not_told_apart(
-        Condition.STORAGE_LOST, Condition.DISK_FULL
-    ),
+    "last words are not read": lambda: _not_told_apart(Condition.STORAGE_LOST, Condition.DISK_FULL),
     "one family suffices": lambda: without("two_families"),
     "a registration stands in no way": lambda: without("registration_released"),
     "bystanders are not asked": lambda: without("others_are_well"),

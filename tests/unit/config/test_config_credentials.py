@@ -57,7 +57,7 @@ class Builder:
     def _of_class(self, kind: Any) -> Any:
         if dataclasses.is_dataclass(kind):
             hints = typing.get_type_hints(kind)
-            fields = {f.name: self.build(hints[f.name]) for f in dataclasses.fields(kind)}
+            fields = {f.name: self.build(hints[f.name]) for f in dataclasses.fields(kind) if f.init}
             return kind(**fields)  # type: ignore[operator]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             values = {name: self.build(f.annotation) for name, f in kind.model_fields.items()}

@@ -81,7 +81,9 @@ async def test_an_approval_is_given_to_the_request_that_stands_now() -> None:
     (first,) = (await house.daemon.control({"command": "status"}, "ann"))["approvals"]
     await asyncio.sleep(70.0)
     (second,) = (await house.daemon.control({"command": "status"}, "ann"))["approvals"]
-    with pytest.raises(ControlError, match=f"{first['id']} no longer stands; now it is {second['id']}"):
+    with pytest.raises(
+        ControlError, match=f"{first['id']} no longer stands; now it is {second['id']}"
+    ):
         await house.daemon.control({"command": "approve", "target": first["approve"]}, "ann")
     early = list(house.hands.begun)
     await house.daemon.control({"command": "approve", "target": second["approve"]}, "ann")

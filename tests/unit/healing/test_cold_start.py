@@ -1,7 +1,8 @@
-"""The ordered cold start: proposed, approved as a whole, taken step by step, stopped, remembered."""
+"""The ordered cold start: proposed, approved as a whole, taken by steps, stopped, remembered."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -69,10 +70,7 @@ def test_an_approved_plan_is_taken_step_by_step_to_its_end() -> None:
     assert scene.acted() == [("service:start", id_) for id_ in "123456"]
     assert all(request.plan == plan_of(scene).id for _, request in scene.acts)
     begun = [at for at, _ in scene.acts]
-    assert (
-        min(b - a for a, b in zip(begun, begun[1:], strict=False))
-        >= scene.policy.slot_quorum_lost_s
-    )
+    assert min(b - a for a, b in itertools.pairwise(begun)) >= scene.policy.slot_quorum_lost_s
     assert all(step.done for step in plan_of(scene).steps)
     assert plan_of(scene).approved_by == "ada"
 

@@ -455,7 +455,9 @@ CASES = [
     Case("two_families", START, _no_longer, "nothing_wrong", "nothing asks", "condition"),
     Case("no_unresolved_act", START, _open_act, "unresolved_act", "executing", "end"),
     Case("one_at_a_time", START, _slot, "slot_taken", "is executing", "end"),
-    Case("restart_spacing", RESTART, _spacing, "restart_spacing", "back from a restart", "approval"),
+    Case(
+        "restart_spacing", RESTART, _spacing, "restart_spacing", "back from a restart", "approval"
+    ),
     Case("no_foreign_work", START, _job, "unit_job", "a job is queued", "end of the job"),
     Case("no_foreign_work", RESTART, _debugger, "debugger", "debugger", "detaching"),
     Case("no_foreign_work", RESTART, _reassigning, "reassignment", "being moved", "approval"),

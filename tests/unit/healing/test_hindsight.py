@@ -103,3 +103,20 @@ def test_the_same_as_the_fold_up_to_then(told: Told) -> None:
     moment = moments["paused"]
     earlier = [event for event in scene.events if event.at.utc_s <= moment.utc_s]
     assert explain_at(earlier, "test", "2", moment.utc_s) == at(scene, moment)
+
+
+def test_a_refusal_of_what_it_was_before_is_not_said_of_what_it_is_now() -> None:
+    """A crash in maintenance turns out to be a disk that is missing: no start is considered."""
+    scene = Scene()
+    scene.restart_healer()
+    scene.run(20)
+    scene.say(Order.MAINTENANCE, "2")
+    scene.crash("2")
+    scene.run(10)
+    assert "service:start was refused" in at(scene, scene.now)["paragraph"]
+    scene.edit("2", unit_file="not-found")
+    scene.run(10)
+    past = at(scene, scene.now)
+    assert past["condition"] == "UNIT_ABSENT"
+    assert (past["decided"], past["guards"]) == (None, [])
+    assert "was refused" not in past["paragraph"]

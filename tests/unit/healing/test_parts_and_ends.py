@@ -12,7 +12,14 @@ from kafka_self_healing.healing.knowledge import known_over
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import IncidentChanged
-from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome, PeersFact
+from kafka_self_healing.model.evidence import (
+    CheckResult,
+    DiskFact,
+    HostFact,
+    Kind,
+    Outcome,
+    PeersFact,
+)
 from kafka_self_healing.model.incident import Condition, Incident, IncidentState
 from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.recovery import RequestState
@@ -435,3 +442,43 @@ def test_a_doubt_begins_the_time_of_being_over_anew() -> None:
     assert scene.memory.incident_of(MISCONFIGURED) is not None
     scene.run(20)
     assert scene.memory.incident_of(MISCONFIGURED) is None
+
+
+def test_a_full_disk_is_not_over_because_nobody_can_look_at_it() -> None:
+    """The node answers all along, and its host does not for a while: the disk is still full."""
+    full = HostFact(reachable=True, disks=(DiskFact("/data", 1 << 40, 1 << 20),))
+
+    def filled(look: CheckResult) -> CheckResult:
+        mine = look.subject == "2" and look.kind is Kind.HOST
+        return replace(look, fact=full) if mine else look
+
+    def unseen(look: CheckResult) -> CheckResult | None:
+        mine = look.subject == "2" and look.kind is Kind.HOST
+        return replace(look, outcome=Outcome.TIMED_OUT, fact=None) if mine else look
+
+    scene = Scene()
+    scene.run(5)
+    scene.lens = filled
+    scene.run(20)
+    known = scene.incident("2").id
+    scene.lens = unseen
+    scene.run(120)
+    assert scene.incident("2").id == known
+    scene.lens = good
+    scene.run(20)
+    assert scene.memory.incident_of("2") is None
+
+
+@pytest.mark.parametrize("condition", [Condition.PARTITIONS_OFFLINE, Condition.UNDER_REPLICATED])
+def test_a_trouble_of_partitions_is_not_over_because_we_see_none(condition: Condition) -> None:
+    """No topics and no error is a blind answer, never a healthy one."""
+    scene = Scene(topics_shown=False)
+    scene.run(5)
+    assert scene.step is not None
+    assert scene.view is not None
+    incident = Incident(
+        "incident-1", f"test/{condition}", condition, ("2",), IncidentState.CONFIRMED, (),
+        scene.now, scene.now,
+    )  # fmt: skip
+    turn = Turn(scene.memory, scene.view, AUTO, scene.now)
+    assert known_over(turn, scene.step.cluster, incident) is False

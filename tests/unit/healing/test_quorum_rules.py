@@ -264,6 +264,19 @@ def test_no_controller_or_two_are_watched_then_told(active: tuple[str, ...]) -> 
     assert scene.acted() == []
 
 
+def test_two_controllers_are_not_over_because_one_cannot_be_asked() -> None:
+    """The second of two may still be it; where there was none, one that says so is enough."""
+    yes, no, mute = ({"active_controller": said} for said in (True, False, None))
+    subject = "test/CONTROLLER_MISSING"
+    for before, over in (((yes, yes), False), ((no, no), True)):
+        scene = Scene(zookeeper())
+        scene.lens = gauges(n1=before[0], n2=before[1], n3=no)
+        scene.run(60)
+        scene.lens = gauges(n1=yes, n2=mute, n3=no)
+        scene.run(60)
+        assert (scene.memory.incident_of(subject) is None) is over
+
+
 def test_one_controller_or_one_that_cannot_be_asked_is_none_missing() -> None:
     """Whose count is not known may be it."""
     for third in ({"active_controller": True}, {"active_controller": None}):

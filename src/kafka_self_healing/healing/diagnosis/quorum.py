@@ -78,7 +78,8 @@ ROWS = (
         " of them are reached by TCP",
         contradicted_by="a leader that hears from it; a host that does not reach the others"
         " (PARTITIONED)",
-        holds="three sessions of a broker, at least 30 s, and three accounts of the leader",
+        holds="three sessions of a broker, at least 30 s, and three accounts of the leader; all of"
+        " it while its host reaches them",
         done="`service:restart`, an orderly one, once an hour, if a majority is healthy without it",
         you="nothing; keep its log: such a state is a bug of Kafka",
     ),
@@ -92,7 +93,8 @@ ROWS = (
         " majority of the members is reached by TCP",
         contradicted_by="a host that does not reach the ensemble (PARTITIONED); a SessionState"
         " CONNECTED or not readable (UNDIAGNOSED)",
-        holds="three sessions, and three looks of the witnesses",
+        holds="three sessions while its host reaches the ensemble, and three looks of the"
+        " witnesses",
         done="`service:restart`, an orderly one, once an hour, if no partition suffers",
         you="nothing; keep its log. If it comes again: long pauses of its JVM, or the ensemble",
     ),
@@ -104,7 +106,8 @@ ROWS = (
         " host the leader and a majority of the controllers are reached by TCP",
         contradicted_by="a host that does not reach the controllers (PARTITIONED); its own metadata"
         " that still list it, or lag (UNDIAGNOSED)",
-        holds="three sessions, at least 30 s, and three looks of the witnesses",
+        holds="three sessions, at least 30 s, while its host reaches the controllers, and three"
+        " looks of the witnesses",
         done="`service:restart`, an orderly one, once an hour, if no partition suffers",
         you="nothing; keep its log: such a state is a bug of Kafka",
     ),

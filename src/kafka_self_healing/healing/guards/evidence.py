@@ -186,7 +186,8 @@ def _looks_needed(q: Question) -> list[tuple[str, CheckResult | None]]:
     if q.request.act_class is ActClass.START:
         return needed
     if q.node.config.is_broker:
-        looks = sorted(q.view.witness_looks, key=lambda look: look.started, reverse=True)
+        others = (one for one in q.view.witness_looks if one.observer != q.request.node)
+        looks = sorted(others, key=lambda look: look.started, reverse=True)
         enough = min(2, max(1, len(looks)))
         needed += [("PEERS", look) for look in looks[:enough]] or [("PEERS", None)]
     if q.node.config.is_keeper:
