@@ -140,7 +140,7 @@ def test_term_from_outside_is_a_stop_by_nobody_known(folder: Path) -> None:
 
 
 def test_each_start_has_its_own_invocation(folder: Path) -> None:
-    """A restarted node cannot be mistaken for the process before it; a start by order is no restart."""
+    """A restarted node is not mistaken for the process before; starts by order are no restarts."""
     first = request(folder, "start")
     request(folder, "kill")
     second = request(folder, "start")
