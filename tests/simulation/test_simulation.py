@@ -30,8 +30,9 @@ def outcomes() -> list[Outcome]:
 
 
 def test_no_invariant_is_broken(outcomes: list[Outcome]) -> None:
-    """Proves that the mind keeps every invariant in the drawn scenarios."""
+    """Proves that the mind keeps every invariant in the drawn scenarios, and harms nobody."""
     assert {found.seed: found.violations for found in outcomes if not found.good} == {}
+    assert [found.seed for found in outcomes if found.metric("harmful")] == []
 
 
 def test_ordinary_seeds_visit_what_every_mutant_is_about(outcomes: list[Outcome]) -> None:

@@ -20,7 +20,7 @@ from kafka_self_healing.simulation.scenarios import draw
 from kafka_self_healing.simulation.tier_b import runner as tier_b_runner
 
 Say = Callable[[str], None]
-TOTALS: Final = ("acts", "needless", "harmful", "missed", "overtaken", "hasty")
+TOTALS: Final = ("acts", "needless", "harmful", "missed", "overtaken", "hasty", "unwatched")
 CHANCES: Final = 21
 """A mutant's scenario is played with its own chance and the 20 after it; fewer in a short run."""
 
@@ -75,7 +75,7 @@ def shares(outcomes: Sequence[Outcome]) -> Counter[str]:
 
 
 def full_run(seeds: int, tier_b_seeds: int, write: Say, save: Say | None = None) -> bool:
-    """Run both tiers, and the mutants anew if a page is wanted. True: no invariant was broken."""
+    """Run both tiers, and the mutants anew if a page is wanted. True: no invariant broken, no harm."""
     tier_a, drawn = Tier("tier A"), Drawn()
     began = boot_seconds()
     for outcome in on_all_cores(run, range(seeds), "tier A"):
@@ -100,7 +100,7 @@ def full_run(seeds: int, tier_b_seeds: int, write: Say, save: Say | None = None)
         play = partial(mutant_chances, most=most)
         shown = list(on_all_cores(play, range(len(MUTANTS)), "mutants"))
         save(_page(tiers, drawn, shown, most))
-    return not any(tier.broken for tier in tiers)
+    return not any(tier.broken or tier.totals["harmful"] for tier in tiers)
 
 
 def mutant_chances(index: int, most: int) -> int:

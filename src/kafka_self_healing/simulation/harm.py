@@ -35,7 +35,11 @@ Broken = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Tally:
-    """Harm metrics of one scenario."""
+    """Harm metrics of one scenario.
+
+    `unwatched`: starts on a missing disk where data directories are not watched: every kind that
+    is configured says yes, and the act says what it could not see.
+    """
 
     acts: int = 0
     needless: int = 0
@@ -43,6 +47,7 @@ class Tally:
     missed: int = 0
     overtaken: int = 0
     hasty: int = 0
+    unwatched: int = 0
 
 
 class Harm:
@@ -95,7 +100,7 @@ class Harm:
         elif node.alive:
             self.tally.overtaken += 1
         if node.storage_missing and Kind.HOST not in node.config.kinds:
-            self.tally.harmful += 1  # data directories are not watched, and the act says so
+            self.tally.unwatched += 1
         elif node.storage_missing:
             text = f"{request.id}: a start on a data directory that is not there"
             self._blame("I3", text, node.since.get("storage_missing"))

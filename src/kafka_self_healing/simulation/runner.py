@@ -67,7 +67,7 @@ class Outcome:
         return not self.violations
 
     def metric(self, name: str) -> int:
-        """Return one harm metric: acts, needless, harmful, missed, overtaken, hasty."""
+        """Return one harm metric: acts, needless, harmful, missed, overtaken, hasty, unwatched."""
         return dict(self.metrics)[name]
 
 
@@ -195,6 +195,7 @@ def metrics_of(tally: Tally) -> tuple[tuple[str, int], ...]:
         ("missed", tally.missed),
         ("overtaken", tally.overtaken),
         ("hasty", tally.hasty),
+        ("unwatched", tally.unwatched),
     )
 
 
