@@ -12,8 +12,12 @@ from typing import IO
 
 from kafka_self_healing.clock import boot_seconds
 
+REACH = ("daemon", "demo", "hosts", "monitoring", "recovery", "storage", "wire")
+"""Packages whose tests speak with processes, sockets and disks: they wait more than they count."""
+
 SUITES: dict[str, list[str]] = {
-    "unit": ["tests/unit", "tests/conformance"],
+    "reach": [f"tests/unit/{name}" for name in REACH],
+    "unit": ["tests/unit", "tests/conformance", *(f"--ignore=tests/unit/{name}" for name in REACH)],
     "simulation": ["tests/simulation", "tests/recordings"],
     "clusters": ["tests/integration", "-m", "not heavy"],
     "heavy": ["tests/integration", "-m", "heavy"],
@@ -21,10 +25,10 @@ SUITES: dict[str, list[str]] = {
 }
 """`clusters`: the plain and the secured one; `heavy`: all others, and what takes minutes."""
 
-BESIDE = {"simulation": "unit"}
-"""What runs at the same time as what: both take one core, and no clock is of matter to this one."""
+BESIDE = {"simulation": "reach", "unit": "reach"}
+"""What runs at the same time as what: it leaves a core free, and no clock is of matter to them."""
 
-DEFAULT = ("unit", "simulation", "clusters")
+DEFAULT = ("reach", "unit", "simulation", "clusters")
 ALL = (*DEFAULT, "heavy")  # the lab needs root
 BUDGET_S = 15 * 60.0
 BUDGET_OF_ALL_S = 35 * 60.0
@@ -48,7 +52,10 @@ def run(name: str, output: IO[bytes] | None) -> Done:
 
 
 def run_all(chosen: Sequence[str]) -> Iterator[Done]:
-    """Run the suites one after the other, but for those of `BESIDE`, whose words come after."""
+    """Run the suites one after the other, but for those of `BESIDE`, whose words come after.
+
+    What is beside the same suite is run one after the other too.
+    """
     with ThreadPoolExecutor(1) as aside:
         for name in chosen:
             if BESIDE.get(name) in chosen:

@@ -9,13 +9,17 @@ from tests import budget
 def test_each_suite_is_run_and_a_failure_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Two beside each other, the words of the second after those of the first; then the third."""
-    suites = {"unit": ["--version"], "simulation": ["--markers"], "clusters": ["--no-such"]}
+    """Two beside the first, their words after those of the first; then the fourth."""
+    suites = {
+        "reach": ["--version"], "unit": ["--version"], "simulation": ["--markers"],
+        "clusters": ["--no-such"],
+    }  # fmt: skip
     monkeypatch.setattr(budget, "SUITES", suites)
     assert budget.main([]) == 1
     said = capfd.readouterr()
     verdicts = [line.split() for line in said.out.splitlines() if line.startswith("budget: ")]
-    assert [(one[1], one[-1]) for one in verdicts[:3]] == [
+    assert [(one[1], one[-1]) for one in verdicts[:4]] == [
+        ("reach", "passed"),
         ("unit", "passed"),
         ("simulation", "passed"),
         ("clusters", "FAILED"),

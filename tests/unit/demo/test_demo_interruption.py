@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kafka_self_healing.cli.demo import command
+from kafka_self_healing.cli.main import cli
 from kafka_self_healing.demo import tour
 from kafka_self_healing.demo.folder import RunFolder
 from kafka_self_healing.demo.interruption import AGAIN_S, Interrupted, interruptible
@@ -170,7 +170,7 @@ def test_the_tour_ends_with_130_and_puts_everything_away(
         events.append("lost")
 
     monkeypatch.setattr(tour, "_raise_cluster", raise_cluster)
-    done = CliRunner().invoke(command, ["--dir", str(tmp_path / "demo")])
+    done = CliRunner().invoke(cli, ["demo", "--dir", str(tmp_path / "demo")])
     assert (done.exit_code, events) == (130, ["started", "ended"])
     assert "nothing is left running" in done.output
     assert bool(ignored) == (lose is not by_except)

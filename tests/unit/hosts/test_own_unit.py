@@ -9,6 +9,9 @@ import pytest
 
 from kafka_self_healing.hosts.own_unit import unsafe_start
 
+NO_PID = 4_194_305
+"""Above the highest that Linux gives to a process."""
+
 
 @pytest.fixture
 def cgroup(tmp_path: Path) -> Path:
@@ -46,7 +49,7 @@ def test_killmode_control_group_is_refused_with_the_remedy(tmp_path: Path, cgrou
 
 def test_a_unit_of_somebody_else_ends_nothing_with_us(tmp_path: Path, cgroup: Path) -> None:
     """Run from cron or a CI runner, our end is not the end of that unit."""
-    assert unsafe_start(cgroup, _systemctl(tmp_path, "control-group", 1)) == ""
+    assert unsafe_start(cgroup, _systemctl(tmp_path, "control-group", NO_PID)) == ""
 
 
 def test_unreadable_killmode_of_our_own_unit_counts_as_unsafe(
