@@ -139,12 +139,15 @@ class Harm:
             text = f"{request.id}: a broker is started while the quorum is lost"
             self._blame("I2", text, leaderless)
         for voter in self.world.keepers:
-            free = not (voter.masked or voter.stop_requested or voter.dark or voter.job)
-            free = free and not voter.host_lock and not voter.storage_missing and voter.lie is None
-            free = free and voter.id not in self.world.excused
             gone_s = self.world.now - voter.snapshots[-1].at
-            if not voter.alive and free and voter.signal is not None and 8.0 < gone_s < 30.0:
+            if self._startable(voter) and voter.signal is not None and 8.0 < gone_s < 30.0:
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
+
+    def _startable(self, node: Node) -> bool:
+        """Whether it is dead, and nothing and nobody stands in the way of its start."""
+        kept = node.masked or node.stop_requested or node.dark or node.job or node.host_lock
+        kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
+        return not (node.alive or kept or node.id in self.world.excused)
 
     def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:
         world = self.world
@@ -190,7 +193,7 @@ class Harm:
         sick = [n.id for n in world.nodes.values() if self._sick_bystander(n, node)]
         if sick:
             self._blame("others", f"{request.id} while {', '.join(sick)} are sick")
-        if world.leader == node.id and any(not n.alive for n in world.nodes.values()):
+        if world.leader == node.id and any(self._startable(n) for n in world.nodes.values()):
             self._blame("order", f"{request.id}: the active controller before the others")
 
     def _newly_sick(self, node: Node) -> bool:
