@@ -145,7 +145,7 @@ class Harm:
 
     def _startable(self, node: Node) -> bool:
         """Whether it is dead, and nothing and nobody stands in the way of its start."""
-        kept = node.masked or node.stop_requested or node.dark or node.job or node.host_lock
+        kept = node.masked or node.stop_requested or node.dark or bool(node.job or node.host_lock)
         kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
         return not (node.alive or kept or node.id in self.world.excused)
 
