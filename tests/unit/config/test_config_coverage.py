@@ -9,8 +9,16 @@ import pytest
 from tests.unit.config.config_files import changed, read
 
 from kafka_self_healing.config import unhealable
+from kafka_self_healing.healing.diagnosis.table import TABLE
+from kafka_self_healing.model.evidence import Kind
+from kafka_self_healing.model.incident import Condition
 
 AUTO = {"mode": "auto"}
+WHOLE = {
+    **AUTO,
+    "cluster.log": {"file": "/var/log/kafka/{id}.log"},
+    "checks.canary": {"topic": "healer-canary"},
+}
 BROKERS = [{"id": 1, "roles": ["broker"], "host": "127.0.0.1", "kafka_port": 9092}]
 MEMBER = {"id": "zk1", "roles": ["zookeeper"], "host": "127.0.0.1", "zookeeper_port": 2181}
 
@@ -20,7 +28,7 @@ GONE = "PROCESS_GONE, KILLED_BY_KERNEL, TERMINATED and START_LIMIT_HIT "
 
 def test_a_complete_configuration_has_no_gap(tmp_path: Path) -> None:
     """With three combined nodes, a service, JMX and data directories there is nothing to say."""
-    assert unhealable(read(tmp_path, changed(AUTO))) == ()
+    assert unhealable(read(tmp_path, changed(WHOLE))) == ()
 
 
 @pytest.mark.parametrize("how", ["local", {"ssh": {}}])
@@ -28,7 +36,7 @@ def test_a_host_that_is_said_how_to_ask_is_no_gap(how: object, tmp_path: Path) -
     """`local` is a promise, ssh a way: both are enough."""
     far = {f"cluster.nodes.{n}.host": f"kafka-{n}" for n in range(3)}
 
-    assert unhealable(read(tmp_path, changed({**AUTO, **far, "cluster.access": how}))) == ()
+    assert unhealable(read(tmp_path, changed({**WHOLE, **far, "cluster.access": how}))) == ()
 
 
 def test_an_ensemble_of_three_has_no_gap_but_its_directories(tmp_path: Path) -> None:
@@ -37,11 +45,12 @@ def test_an_ensemble_of_three_has_no_gap_but_its_directories(tmp_path: Path) -> 
         {**BROKERS[0], "id": n, "kafka_port": 9000 + n, "jmx_port": 9200 + n,
          "data_dirs": [f"/data/{n}"]} for n in (1, 2, 3)
     ] + [{**MEMBER, "id": f"zk{n}", "zookeeper_port": 2180 + n} for n in (1, 2, 3)]  # fmt: skip
-    text = changed({**AUTO, "cluster.mode": "zookeeper", "cluster.nodes": nodes})
+    text = changed({**WHOLE, "cluster.mode": "zookeeper", "cluster.nodes": nodes})
 
-    (gap,) = unhealable(read(tmp_path, text))
+    gone, disks = unhealable(read(tmp_path, text))
 
-    assert gap.startswith(GONE + "cannot be healed on node zk1, zk2, zk3: without data_dirs")
+    assert gone.startswith(GONE + "cannot be healed on node zk1, zk2, zk3: without data_dirs")
+    assert "HOST_FROZEN cannot be seen on node zk1, zk2, zk3: without HOST" in disks
 
 
 @pytest.mark.parametrize(
@@ -63,7 +72,7 @@ def test_an_ensemble_of_three_has_no_gap_but_its_directories(tmp_path: Path) -> 
         ),
         (
             {"cluster.nodes.0.jmx_port": None, "cluster.nodes.2.jmx_port": None},
-            "RECOVERING_LOGS cannot be seen on node 1, 3: without JVM evidence",
+            "SERVING_NOT_COUNTED and CONTROLLER_WEDGED cannot be seen on node 1, 3:",
         ),
         (
             {"checks.kinds": ["SERVICE", "LISTENER", "PEERS", "QUORUM", "JVM"]},
@@ -126,3 +135,17 @@ def test_each_gap_is_a_sentence(changes: dict[str, Any], sentence: str, tmp_path
 
     assert any(sentence in said for said in told), told
     assert all(said.endswith(".") for said in told)
+
+
+@pytest.mark.parametrize("kind", [Kind.JVM, Kind.HOST, Kind.LOG, Kind.CANARY])
+def test_what_is_told_is_what_the_rules_need(kind: Kind, tmp_path: Path) -> None:
+    """Each condition that needs a kind is missed without it, in one mode or the other."""
+    zookeeper = {
+        "cluster.mode": "zookeeper",
+        "cluster.nodes": [{**BROKERS[0], "jmx_port": 9901, "data_dirs": ["/data"]}, MEMBER],
+    }
+    left = [one.value for one in Kind if one not in {kind, Kind.CERTIFICATE, Kind.CUSTOM}]
+    texts = [changed({**WHOLE, **mode, "checks.kinds": left}) for mode in ({}, zookeeper)]
+    told = " ".join(s for text in texts for s in unhealable(read(tmp_path, text)) if "seen" in s)
+    needing = {condition for condition, row in TABLE.items() if kind in row.needs}
+    assert {one for one in needing if one.value not in told} <= {Condition.JMX_UNREACHABLE}
