@@ -21,7 +21,6 @@ from kafka_self_healing.errors import ConfigError, DeliveryError
 from kafka_self_healing.hosts.open_files import raise_file_limit
 from kafka_self_healing.hosts.own_unit import unsafe_start
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.access import CanaryConfig
 from kafka_self_healing.model.event import Event, Told
 from kafka_self_healing.model.evidence import CheckResult, CustomFact
 from kafka_self_healing.model.node import Cluster
@@ -38,6 +37,7 @@ from kafka_self_healing.monitoring import (
     KafkaMonitoringPlugin,
     LogMonitoringPlugin,
     MonitoringService,
+    ReferenceMonitoringPlugin,
     ServiceMonitoringPlugin,
     SocketMonitoringPlugin,
     ZookeeperMonitoringPlugin,
@@ -133,10 +133,10 @@ class Telling:
 def checks(
     access: Access | None = None,
     redact: Callable[[str], str] = str,
-    canary: CanaryConfig | None = None,
+    cluster: Cluster | None = None,
 ) -> list[MonitoringPlugin]:
     """Return the built-in checks; they share contexts and logins, and hide what they quote."""
-    access = access or Access()
+    access, cluster = access or Access(), cluster or Cluster("")
     return [
         SocketMonitoringPlugin(access),
         KafkaMonitoringPlugin(access),
@@ -146,7 +146,8 @@ def checks(
         ServiceMonitoringPlugin(),
         HostMonitoringPlugin(),
         LogMonitoringPlugin(redact),
-        CanaryMonitoringPlugin(access, canary),
+        CanaryMonitoringPlugin(access, cluster.canary),
+        ReferenceMonitoringPlugin(access, cluster.reference_hosts),
         HttpMonitoringPlugin(access),
         CommandMonitoringPlugin(),
     ]
@@ -265,7 +266,7 @@ def eyes(
 ) -> MonitoringService:
     """Return the eyes for an inventory, which is reached as it says from now on."""
     reach.follow(cluster)
-    usual = partial(checks, reach.access, redact, cluster.canary)
+    usual = partial(checks, reach.access, redact, cluster)
     plugins = (look_with or usual)()
 
     def hear(result: CheckResult) -> None:

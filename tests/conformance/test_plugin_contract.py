@@ -142,7 +142,7 @@ def closed_port() -> Iterator[int]:
 
 ON_HOST = {Kind.SERVICE, Kind.HOST, Kind.LOG}
 OPT_IN = {Kind.CANARY, Kind.CUSTOM}  # they need settings of their own; see their own tests
-NETWORK = [(p, k) for p, k in LOOKS if k not in ON_HOST | OPT_IN]
+NETWORK = [(p, k) for p, k in LOOKS if k not in ON_HOST | OPT_IN and p.scope is Scope.NODE]
 
 
 @pytest.mark.parametrize(("plugin", "kind"), NETWORK, ids=name_of)

@@ -25,6 +25,7 @@ from kafka_self_healing.secret import Secret
 SAID = "said"
 """The type of our own errors in pydantic's list; their text is told as it is."""
 
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 MAX_SECONDS = 30 * 86_400.0
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
@@ -153,6 +154,16 @@ def _host(value: object) -> str:
     elif not _HOST_NAME.fullmatch(text):
         raise said(f"must be a host name or an address, not {shown(value)}")
     return text
+
+
+def _endpoint(value: object) -> tuple[str, int]:
+    text = _text(value)
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    number = int(port) if _PORT.fullmatch(port) else 0
+    if not colon or not 0 < number < 1 << 16 or (":" in host) != (bare != host):
+        raise said(f"must be host:port (an IPv6 address in brackets), not {shown(value)}")
+    return _host(bare), number
 
 
 def _topic(value: object) -> str:
@@ -340,6 +351,7 @@ Bytes = Annotated[int, _whole(65_536, 2**40)]
 Seconds = Annotated[float, _amount("a number of seconds", MAX_SECONDS)]
 Fraction = Annotated[float, _amount("a fraction such as 0.34", 1.0)]
 HostName = Annotated[str, PlainValidator(_host, json_schema_input_type=str)]
+Endpoint = Annotated[tuple[str, int], PlainValidator(_endpoint, json_schema_input_type=str)]
 TopicName = Annotated[str, PlainValidator(_topic, json_schema_input_type=str)]
 FilePath = Annotated[Path, PlainValidator(_path, json_schema_input_type=str)]
 AbsolutePath = Annotated[str, PlainValidator(_absolute, json_schema_input_type=str)]

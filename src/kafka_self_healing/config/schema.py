@@ -17,6 +17,7 @@ from kafka_self_healing.config.scalars import (
     Bytes,
     ClusterName,
     Count,
+    Endpoint,
     FilePath,
     Flag,
     Fraction,
@@ -116,6 +117,12 @@ class ChecksConfig(Section):
     http: tuple[HttpSection, ...] = ()
     commands: tuple[CommandProbeSection, ...] = ()
     canary: CanarySection | None = None
+
+
+class ViewpointConfig(Section):
+    """The `viewpoint` section: where we look from."""
+
+    reference_hosts: tuple[Endpoint, ...] = ()
 
 
 ELSEWHERE = {
@@ -266,6 +273,7 @@ class ConfigFile(Section):
     seed: Seed = 0
     cluster: ClusterConfig = Field(examples=["{name: orders, nodes: […]}"])
     checks: Annotated[ChecksConfig, Optional] = ChecksConfig()
+    viewpoint: Annotated[ViewpointConfig, Optional] = ViewpointConfig()
     policy: Annotated[PolicyKnobs, Optional] = PolicyKnobs()
     ladders: Annotated[Ladders, Optional] = Ladders()
     role_ladders: Annotated[RoleLadders, Optional] = RoleLadders()

@@ -13,7 +13,6 @@ from kafka_self_healing.config.notes import notes_of
 from kafka_self_healing.config.policies import policy_of
 from kafka_self_healing.config.schema import (
     ChecksConfig,
-    ClusterConfig,
     ConfigFile,
     LoggingConfig,
     NodeSection,
@@ -62,7 +61,7 @@ def settings_of(
     if log_file is not None:
         logging = logging.model_copy(update={"file": folder / log_file})
     nodes = [complete(node, config.cluster) for node in config.cluster.nodes]
-    cluster = _cluster(config.cluster, nodes, config.checks, folder)
+    cluster = _cluster(config, nodes, folder)
     return Settings(
         source=source.absolute(),
         mode=config.mode,
@@ -86,9 +85,8 @@ def usual_state_dir(folder: Path, written: Path | None, environ: Mapping[str, st
     return folder / (written or usual)
 
 
-def _cluster(
-    config: ClusterConfig, nodes: list[NodeSection], checks: ChecksConfig, folder: Path
-) -> Cluster:
+def _cluster(file: ConfigFile, nodes: list[NodeSection], folder: Path) -> Cluster:
+    config, checks = file.cluster, file.checks
     return Cluster(
         name=config.name,
         mode=config.mode,
@@ -97,6 +95,7 @@ def _cluster(
         fetch_timeout_s=config.fetch_timeout_s,
         tick_s=config.tick_s,
         canary=modelled(checks.canary, folder),
+        reference_hosts=file.viewpoint.reference_hosts,
     )
 
 

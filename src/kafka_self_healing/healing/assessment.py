@@ -62,7 +62,7 @@ class ClusterView:
     anew this turn: looked at, heard, too old, or others say something else of it. `uneasy`: who is
     not wholly well, fails a look, or goes to and fro: of all others nothing can be new. `reread`:
     whether `witness` is another reading than at the last turn. `stranded`: for each topic with
-    partitions whose last known holders are all down: those holders.
+    partitions whose last holders are all down: those. `cut_off`: no reference host is reached.
     """
 
     view: View
@@ -79,6 +79,7 @@ class ClusterView:
     changed: tuple[NodeId, ...] = ()
     uneasy: frozenset[NodeId] = frozenset()
     reread: bool = True
+    cut_off: bool = False
     stranded: Mapping[str, frozenset[NodeId]] = field(default_factory=dict)
 
     @property
@@ -117,8 +118,8 @@ class ClusterView:
 
     @property
     def viewpoint_lost(self) -> bool:
-        """Whether more than half of the nodes are dark: then it is we who are blind."""
-        return len(self.dark) * 2 > len(self.nodes)
+        """Whether it is we who are blind: most nodes are dark, or no reference host is reached."""
+        return self.cut_off or len(self.dark) * 2 > len(self.nodes)
 
 
 def fresh_bound_s(kind: Kind, track: Track | None, policy: Policy) -> float:
@@ -156,7 +157,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
     cluster, kept = view.cluster, view.kept
     if not isinstance(kept, _Kept) or kept.cluster is not cluster or kept.policy is not policy:
         kept = None
-    horizon = now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
+    ref, horizon = view.reference, now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
     kraft = cluster.mode is ClusterMode.KRAFT
     told = account(view, horizon) if kraft else None
     ensemble, led_look = (NOBODY, None) if kraft else ensemble_of(view, horizon)
@@ -199,6 +200,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         ensemble=ensemble,
         changed=tuple(sorted(changed, key=cluster.place.__getitem__)),
         uneasy=frozenset(uneasy),
+        cut_off=ref is not None and not ref.good and ref.result.ended >= horizon,
         reread=kept is None or peers.best is not kept.peers.best,
     )
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, fresh_bound_s
 from kafka_self_healing.healing.diagnosis.table import TABLE
 from kafka_self_healing.healing.turn import Turn
-from kafka_self_healing.healing.view import ASIDE
-from kafka_self_healing.model.evidence import HostFact, Kind, Outcome
+from kafka_self_healing.model.evidence import ASIDE, HostFact, Kind, Outcome
 from kafka_self_healing.model.health import Track
 from kafka_self_healing.model.incident import Condition, Incident
 

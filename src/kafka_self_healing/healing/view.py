@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from kafka_self_healing.healing.replicas import Digest, digest
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.evidence import (
+    ASIDE,
     CLUSTER_KINDS,
     HEALER,
     UNANSWERED,
@@ -31,9 +32,6 @@ LOOKS_LONG_AGO = 99
 
 STUCK_STATE = "D"
 """The process state in which no signal is delivered: it waits for a disk."""
-
-ASIDE = frozenset({Kind.CERTIFICATE, Kind.CUSTOM})
-"""Kinds of no family: they are kept, shown, and never proof of anything."""
 
 EXTRA_LISTENERS = frozenset({"jmx", "admin"})
 """Listeners whose certificate no other node of the cluster is shown."""
@@ -165,13 +163,13 @@ class Answers:
 class View:
     """Facts and their windows. Maps are never changed in place. Times: boot-clock seconds.
 
-    `certificates`: the latest look at each node's certificates that could read them all, or that
-    saw a bad one; a node that hangs shows none. `own_certificates`: the latest look at each of our
-    own files. `explained_at`: when a condition of a node last
-    explained changes between good and failing looks at it. `restarts`: when its manager started a
-    node again by itself; `restart_counts`: its own count of them. `latest_word`: the witness heard
-    last. `touched`: of whom something was heard since the standings were made; `noted`: who had a
-    diagnosis or an incident at the last turn; `kept`: the last turn's standings.
+    `certificates`: the latest look at each node's that could read them all, or that saw a bad one;
+    `own_certificates`: at each of our own files; `reference`: looks at the reference hosts.
+    `explained_at`: when a condition last explained changes between good and failing looks at a
+    node. `restarts`: when its manager started a node again; `restart_counts`: its own count.
+    `latest_word`: the witness heard last. `touched`: of whom something was heard since the
+    standings were made; `noted`: who had a diagnosis or an incident at the last turn; `kept`: the
+    last turn's standings.
     """
 
     cluster: Cluster
@@ -209,6 +207,7 @@ class View:
     kept: object = None
     certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
     own_certificates: Mapping[str, CheckResult] = field(default_factory=dict)
+    reference: Track | None = None
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:
@@ -255,8 +254,7 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
     others: list[CheckResult] = []
     witnesses: dict[NodeId, Witness] | None = None
     quorum: dict[NodeId, Track] | None = None
-    latest = view.latest_word
-    backdate = view.backdate_until
+    latest, reference, backdate = view.latest_word, view.reference, view.backdate_until
     for result in results:
         if backdate == -LONG_AGO_S:
             backdate = result.ended + policy.interval_s
@@ -270,7 +268,7 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 quorum = dict(view.quorum) if quorum is None else quorum
                 known = quorum.get(who)
                 quorum[who] = known.then(result) if known else _first(result, None)
-        elif result.kind is Kind.CERTIFICATE or result.kind is Kind.CUSTOM:
+        elif result.kind in ASIDE:
             others.append(result)
         elif result.subject in view.cluster.nodes and result.outcome is not Outcome.NOT_ASKED:
             tracks = heard.get(result.subject)
@@ -279,12 +277,15 @@ def hear(view: View, results: Sequence[CheckResult], policy: Policy) -> View:
                 tracks = heard[result.subject] = dict(status.tracks) if status else {}
             before = tracks.get(result.kind)
             tracks[result.kind] = before.then(result) if before else _first(result, backdate)
+        elif result.subject == view.cluster.name and result.kind is Kind.LISTENER:
+            reference = reference.then(result) if reference else _first(result, backdate)
     view = replace(
         view,
         statuses=_with(view.statuses, heard) if heard else view.statuses,
         witnesses=view.witnesses if witnesses is None else witnesses,
         quorum=view.quorum if quorum is None else quorum,
         latest_word=latest,
+        reference=reference,
         stuck_looks=_stuck_looks(view, results, backdate),
         backdate_until=backdate,
         touched=_touched(view, results) if results else view.touched,

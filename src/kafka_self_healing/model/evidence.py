@@ -33,6 +33,9 @@ class Family(StrEnum):
     MACHINE = "MACHINE"
 
 
+ASIDE = frozenset({Kind.CERTIFICATE, Kind.CUSTOM})
+"""Kinds of no family: they are kept, shown, and never proof of anything."""
+
 CLUSTER_KINDS = frozenset({Kind.PEERS, Kind.QUORUM})
 """Kinds that speak of the whole cluster: their observer is the node that was asked."""
 

@@ -119,9 +119,10 @@ class Cluster:
     """The inventory of one cluster and its session lengths (seconds).
 
     `session_timeout_s`: the broker session; in ZooKeeper mode that of its ZooKeeper session.
-    `tick_s`: ZooKeeper's tickTime. `voters`, `brokers`, `members` (of the ensemble) and `keepers`
-    (of the metadata: voters, or members) are in the order of the inventory; `place`: a node's
-    place in it.
+    `tick_s`: ZooKeeper's tickTime. `reference_hosts`: hosts and TCP ports outside of the cluster:
+    if none of them is reached, it is we who are cut off. `voters`, `brokers`, `members` (of the
+    ensemble) and `keepers` (of the metadata: voters, or members) are in the order of the inventory;
+    `place`: a node's place in it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Cluster:
     fetch_timeout_s: float = 2.0
     tick_s: float = 2.0
     canary: CanaryConfig | None = None
+    reference_hosts: tuple[tuple[str, int], ...] = ()
     voters: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
     brokers: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)
     members: tuple[NodeId, ...] = field(init=False, compare=False, repr=False)

@@ -9,6 +9,7 @@ from kafka_self_healing.monitoring.checks.http import HttpMonitoringPlugin
 from kafka_self_healing.monitoring.checks.jmx import JMXMonitoringPlugin
 from kafka_self_healing.monitoring.checks.kafka import KafkaMonitoringPlugin
 from kafka_self_healing.monitoring.checks.log import LogMonitoringPlugin
+from kafka_self_healing.monitoring.checks.reference import ReferenceMonitoringPlugin
 from kafka_self_healing.monitoring.checks.service import ServiceMonitoringPlugin
 from kafka_self_healing.monitoring.checks.socket import SocketMonitoringPlugin
 from kafka_self_healing.monitoring.checks.zookeeper import ZookeeperMonitoringPlugin
@@ -25,6 +26,7 @@ __all__ = [
     "KafkaMonitoringPlugin",
     "LogMonitoringPlugin",
     "MonitoringService",
+    "ReferenceMonitoringPlugin",
     "ServiceMonitoringPlugin",
     "SocketMonitoringPlugin",
     "ZookeeperMonitoringPlugin",

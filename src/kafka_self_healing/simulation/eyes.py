@@ -219,6 +219,9 @@ class Eyes:
                 continue
             outcome, fact = readings.quorum(self.world, node)
             answers.append((node.id, self._names, Kind.QUORUM, outcome, fact))
+        if self.world.cluster.reference_hosts:
+            outcome = Outcome.ANSWERED if self.world.cut_off_at is None else Outcome.TIMED_OUT
+            answers.append((HEALER, self._names, Kind.LISTENER, outcome, None))
         self._send(answers, timeout)
 
     def _witnesses(self) -> list[Node]:
@@ -276,7 +279,7 @@ class Eyes:
             if kind in TOLD_AT_ONCE and self._last_fact.get(key) is not result.fact:
                 self._last_fact[key] = result.fact
                 news = True
-            if result.observer == HEALER and self._note(about, result):
+            if about in self.sights and result.observer == HEALER and self._note(about, result):
                 news = True
         self.deliver(results, news)
 

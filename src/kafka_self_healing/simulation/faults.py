@@ -73,6 +73,14 @@ class CutHealer:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """Our way out is cut, to the reference hosts and whatever lies behind it."""
+
+    at_s: float
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Isolate:
     """A node is cut from its peers, not from us."""
 
@@ -300,6 +308,7 @@ Fault = (
     | StartedByHand
     | StartedBySomebody
     | CutHealer
+    | CutOff
     | Isolate
     | PowerCut
     | BadWeather

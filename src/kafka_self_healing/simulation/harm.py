@@ -184,6 +184,9 @@ class Harm:
         dark = [n for n in world.nodes.values() if n.dark]
         if 2 * len(dark) > len(world.nodes):
             self._blame("I4", f"{request.id} with {len(dark)} nodes dark: the viewpoint is lost")
+        if world.cut_off_at is not None:
+            text = f"{request.id} while no reference host is reached: the viewpoint is lost"
+            self._blame("I4", text, world.cut_off_at)
         struck = [n for n in world.nodes.values() if self._newly_sick(n)]
         enough = len(struck) >= self.policy.storm_nodes
         if enough and len(struck) / len(world.nodes) >= self.policy.storm_fraction:

@@ -79,6 +79,10 @@ MUTANTS: tuple[Mutant, ...] = (
         *(f.Says(30, Order.MAINTENANCE, id_) for id_ in BLIND), f.Hang(100, "1"), shape=WIDE,
         seed=2,
     ),
+    _at(
+        "reference hosts are not asked", "", "I4", f.CutOff(30, 200), f.Hang(100, "1"),
+        removes=("reference hosts are not asked",), shape=replace(WIDE, references=True),
+    ),
     _guard(
         "no_storm", "I4", *(f.Hang(100, id_) for id_ in "1234"),
         *(f.Says(125, Order.ACK, id_) for id_ in "234"), shape=WIDE,
@@ -287,6 +291,7 @@ KINDS: dict[str, Callable[[Scenario], bool]] = {
     "two_families": _strikes(f.Lie),
     "no_unresolved_act": _strikes(f.Clumsy),
     "viewpoint_is_sound": _strikes(f.CutHealer),
+    "reference hosts are not asked": _strikes(f.CutOff),
     "certificates_are_valid": _strikes(f.CertificateExpires),
     "quorum_is_safe": _strikes(f.Lie, f.QuorumLoss),
     "replicas_are_safe": _strikes(f.Hang, f.Lie),

@@ -21,6 +21,8 @@ NOT_OF_MEMBERS = frozenset({Kind.JVM, Kind.LOG})
 FIRST_FAULT_S = 45.0
 CALM_AT_THE_END_S = 300.0
 NAME = "sim"
+OUTSIDE = "outside"
+"""The reference host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Shape:
 
     `combined` nodes are broker and voter. With `members` it is a cluster in ZooKeeper mode. `tls`:
     all listeners, with a certificate for each node. `rf`, `min_isr` of ordinary topics; `unclean`
-    adds one that may elect a stale leader.
+    adds one that may elect a stale leader. `references`: reference hosts outside are watched.
     """
 
     combined: int = 3
@@ -44,6 +46,7 @@ class Shape:
     unclean: bool = False
     topics: int = 3
     partitions: int = 4
+    references: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,9 @@ def cluster_of(shape: Shape) -> Cluster:
             kinds=kinds,
         )  # fmt: skip
     mode = ClusterMode.ZOOKEEPER if shape.members else ClusterMode.KRAFT
-    return Cluster(NAME, mode, nodes=nodes, session_timeout_s=shape.session_s)
+    outside = ((OUTSIDE, 22),) if shape.references else ()
+    session_s = shape.session_s
+    return Cluster(NAME, mode, nodes, session_timeout_s=session_s, reference_hosts=outside)
 
 
 def topics_of(shape: Shape, brokers: tuple[str, ...]) -> list[Topic]:
@@ -134,6 +139,10 @@ def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenari
     # one broker after the other, and the last one stays in sync by itself.
     if not plain and not shape.unclean and blackout.random() < 0.05:
         draft.extend(_blackout(replace(source, rng=blackout), round(blackout.uniform(60, end), 2)))
+    outside = Random(f"outside {seed}")
+    if not plain and outside.random() < 0.03:
+        shape = replace(shape, references=True)
+        draft.append(faults.CutOff(round(outside.uniform(FIRST_FAULT_S, end), 2), 100.0))
     draft.sort(key=lambda fault: fault.at_s)
     mode = Mode.AUTO if rng.random() < 0.93 else rng.choice((Mode.OBSERVE, Mode.APPROVE))
     if any(isinstance(one, faults.Says) and one.target == faults.PLAN for one in draft):

@@ -181,6 +181,9 @@ class Stage:
                 for id_ in targets:
                     self._set(world.nodes[id_], "dark", value=True)
                     self._later(for_s, world.nodes[id_], "dark", value=False)
+            case faults.CutOff(for_s=for_s):
+                world.cut_off_at = world.now
+                agenda.after(for_s, self._joined)
             case faults.QuorumLoss(targets=targets):
                 for id_ in targets:
                     world.end(world.nodes[id_], signal=9)
@@ -206,6 +209,9 @@ class Stage:
                 self._healer_dies(fault)
             case _:
                 pass
+
+    def _joined(self) -> None:
+        self.world.cut_off_at = None
 
     def _fair(self) -> None:
         self.eyes.weather.loss = self.eyes.weather.delay_s = 0.0

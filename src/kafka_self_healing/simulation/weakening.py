@@ -166,6 +166,9 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "ages of facts ignored": _ages_ignored,
     "ruok is believed": _ruok_believed,
     "open requests ignored": _open_requests_ignored,
+    "reference hosts are not asked": lambda: _set(
+        ClusterView, "viewpoint_lost", property(lambda view: 2 * len(view.dark) > len(view.nodes))
+    ),
     "what it reaches is not asked": _reach_not_asked,
     "its own word is not asked": lambda: _set(diagnosis.quorum, "own_word", lambda *_: False),
     "its own fetches are not asked": lambda: _set(

@@ -40,6 +40,8 @@ class World(ABC):
         self.leader_since = 0.0
         self.leaderless_since: float | None = None
         self.changed_at = -1.0e9
+        self.cut_off_at: float | None = None
+        """Since when none of the reference hosts can be reached."""
         self.excused: set[str] = set()
         """Nodes that an operator has taken over; their being down is known."""
         self.manager = Manager(agenda, self.start, self.touch)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.unit.config.config_files import ENVIRON, SERVICE, changed, read
+from tests.unit.config.config_files import ENVIRON, SERVICE, changed, read, refuse
 
 from kafka_self_healing.config import load, state_dir_of
 from kafka_self_healing.config.schema import BUDGETS, ELSEWHERE, PolicyKnobs
@@ -253,3 +253,19 @@ def test_controllers_alone_are_noted(tmp_path: Path) -> None:
 def test_an_ipv6_address_is_a_host(tmp_path: Path) -> None:
     """Colons of an address are not taken for a port."""
     assert read(tmp_path, changed({"cluster.nodes.0.host": "fe80::1%eth0"})).cluster.nodes["1"].host
+
+
+def test_reference_hosts_are_names_or_addresses_with_a_port(tmp_path: Path) -> None:
+    """An IPv6 address stands in brackets, as in a URL."""
+    said = ["gateway.example.org:22", "192.0.2.1:443", "[2001:db8::53]:53"]
+    settings = read(tmp_path, changed({"viewpoint.reference_hosts": said}))
+    assert settings.cluster.reference_hosts == (
+        ("gateway.example.org", 22), ("192.0.2.1", 443), ("2001:db8::53", 53),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["gateway", "gateway:0", "gateway:65536", "2001:db8::53", ":22"])
+def test_a_reference_host_needs_its_port(wrong: str, tmp_path: Path) -> None:
+    """What is no host:port is refused where it stands."""
+    (problem,) = refuse(tmp_path, changed({"viewpoint.reference_hosts": ["ok:1", wrong]}))
+    assert problem.path == "viewpoint.reference_hosts[1]"

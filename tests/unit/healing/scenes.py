@@ -129,7 +129,8 @@ class Scene:
     """A cluster, the mind that watches it, and everything that it said.
 
     `hands`: "work", "idle" (an act never ends), "unknown", or "die" (a started process ends again
-    after `life_s`). `lens` changes each look on its way to the mind; None: the look is lost.
+    after `life_s`). `outside`: whether a reference host is reached; None: there is none. `lens`
+    changes each look on its way to the mind; None: the look is lost.
     """
 
     cluster: Cluster = field(default_factory=combined)
@@ -138,6 +139,7 @@ class Scene:
     life_s: float = 3.0
     act_s: float = 1.0
     topics_shown: bool = True
+    outside: bool | None = None
     min_isr: int = 2
     lens: Lens = lambda look: look
     now: Instant = ZERO
@@ -354,6 +356,9 @@ class Scene:
 
     def _all_looks(self) -> Iterator[CheckResult]:
         peers = self._peers()
+        if self.outside is not None:
+            outcome = Outcome.ANSWERED if self.outside else Outcome.UNREACHABLE
+            yield self._look(HEALER, "test", Kind.LISTENER, outcome, None)
         for id_, node in self.nodes.items():
             for kind in sorted(node.config.kinds):
                 outcome, fact = self._own(node, kind)

@@ -250,3 +250,41 @@ def test_our_own_acts_are_no_flapping() -> None:
         scene.until(lambda: scene.nodes["2"].service.active == RUNNING.active)
         scene.until(lambda: not scene.memory.incidents)
     assert Condition.FLAPPING.value not in {notice.condition for notice in scene.notices}
+
+
+# --- reference hosts ----------------------------------------------------------------------------
+
+
+def test_where_no_reference_host_is_reached_it_is_we_who_are_cut_off() -> None:
+    """All nodes are in sight: nothing is restarted, a dead one is started, and a person is told."""
+    scene = Scene(combined(5), outside=True)
+    scene.run(5)
+    scene.outside = False
+    scene.hang("2")
+    scene.run(60)
+    assert state(scene, "test/VIEWPOINT_LOST") == (Condition.VIEWPOINT_LOST, True)
+    assert "viewpoint_lost" in scene.reasons("2")
+    assert scene.acted() == []
+    told = [n for n in scene.notices if n.condition == "VIEWPOINT_LOST"]
+    assert "none of the reference hosts is reached" in str(told[0])
+    scene.crash("3")
+    scene.run(20)
+    assert scene.acted() == [("service:start", "3")]
+    scene.outside = True
+    scene.run(200)
+    assert ("service:restart", "2") in scene.acted()
+    assert (Condition.VIEWPOINT_LOST, "cleared") in scene.closed
+
+
+def test_one_look_that_reaches_no_reference_host_tells_nobody() -> None:
+    """It might be lost as any other; until the next one no restart is safe all the same."""
+    scene = Scene(outside=True)
+    scene.run(5)
+    scene.outside = False
+    scene.run(1)
+    assert scene.step is not None
+    assert scene.step.cluster.viewpoint_lost
+    assert state(scene, "test/VIEWPOINT_LOST") == (Condition.VIEWPOINT_LOST, False)
+    scene.outside = True
+    scene.run(60)
+    assert scene.notices == []

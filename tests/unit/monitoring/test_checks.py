@@ -23,8 +23,10 @@ from kafka_self_healing.monitoring import (
     HealthChecker,
     JMXMonitoringPlugin,
     KafkaMonitoringPlugin,
+    ReferenceMonitoringPlugin,
     SocketMonitoringPlugin,
 )
+from kafka_self_healing.monitoring.access import Access
 from kafka_self_healing.monitoring.context import LookContext
 
 
@@ -62,6 +64,22 @@ async def test_unknown_name_is_unreachable() -> None:
     (result,) = await SocketMonitoringPlugin().check(node, context(Kind.LISTENER))
     assert result.outcome is Outcome.UNREACHABLE
     assert "no.such.invalid" in result.error
+
+
+async def test_one_reference_host_that_is_reached_is_enough() -> None:
+    """One that refuses is reached; where none is, all are named, under the cluster's name."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    lost = (("no.such.invalid", 22), ("gone.invalid", 443))
+    looked, node = context(Kind.LISTENER), NodeConfig("1", frozenset({Role.BROKER}))
+    plugin = ReferenceMonitoringPlugin(Access(), (*lost, ("127.0.0.1", port)))
+    (answered,) = await plugin.check(node, looked)
+    (cut_off,) = await ReferenceMonitoringPlugin(Access(), lost).check(node, looked)
+    assert (answered.outcome, answered.subject) == (Outcome.ANSWERED, looked.cluster.name)
+    assert cut_off.outcome is Outcome.UNREACHABLE
+    assert "no.such.invalid:22" in cut_off.error
+    assert "gone.invalid:443" in cut_off.error
+    assert not ReferenceMonitoringPlugin(Access(), ()).can_ask(node, Kind.LISTENER)
 
 
 @pytest.mark.parametrize("kind", [Kind.PROTOCOL, Kind.PEERS, Kind.QUORUM, Kind.JVM])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kafka_self_healing.healing.assessment import ClusterView, Quorum
 from kafka_self_healing.healing.diagnosis import quorum, replication
 from kafka_self_healing.healing.diagnosis.rule import Row
+from kafka_self_healing.healing.diagnosis.words import blindness
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition, Diagnosis
@@ -46,11 +47,13 @@ def diagnose(
 
 
 def viewpoint_lost(view: ClusterView) -> Diagnosis | None:
-    """Most nodes are dark together: it is more likely that we are blind."""
+    """Most nodes are dark together, or no reference host is reached: more likely we are blind."""
     if not view.viewpoint_lost:
         return None
-    text = f"{len(view.dark)} of {len(view.nodes)} nodes answer on no way that we have"
-    return Diagnosis(Condition.VIEWPOINT_LOST, view.dark, (text,), confirmed=True)
+    track = view.view.reference
+    sure = not view.cut_off or (track is not None and track.streak > 1)
+    waiting = "" if sure else "1 of 2 looks"
+    return Diagnosis(Condition.VIEWPOINT_LOST, view.dark, (blindness(view),), sure, waiting)
 
 
 def mass_failure(view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:

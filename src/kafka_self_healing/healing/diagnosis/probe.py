@@ -15,9 +15,14 @@ from kafka_self_healing.healing.diagnosis.rule import Row
 from kafka_self_healing.healing.diagnosis.words import ALL_WAYS, all_looks, dark_since, look_words
 from kafka_self_healing.healing.ensemble import LEADER, own_word
 from kafka_self_healing.healing.memory import Memory
-from kafka_self_healing.healing.view import ASIDE
 from kafka_self_healing.healing.windows import UNEXPLAINING
-from kafka_self_healing.model.evidence import MISCONFIGURED, CustomFact, Kind, ProtocolFact
+from kafka_self_healing.model.evidence import (
+    ASIDE,
+    MISCONFIGURED,
+    CustomFact,
+    Kind,
+    ProtocolFact,
+)
 from kafka_self_healing.model.incident import Condition, Diagnosis, beside
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Policy
@@ -32,10 +37,11 @@ ROWS = (
         Condition.VIEWPOINT_LOST,
         needs=frozenset({Kind.PROTOCOL, Kind.PEERS}),
         seen="of one node: all our own ways to it are closed while the others count it in. Of the"
-        " cluster: more than half of its nodes are dark",
+        " cluster: more than half of its nodes are dark, or none of `viewpoint.reference_hosts` is"
+        " reached",
         contradicted_by="others that have dropped the node (HOST_DOWN); any way to it that is open",
         holds="of one node two sessions: one that has just died is still counted in for one. Of the"
-        " cluster at once",
+        " cluster at once; reference hosts two looks",
         done="nothing on that node; with the cluster's, no RESTART anywhere",
         you="repair the healer's own network, addresses or firewall",
     ),

@@ -83,3 +83,10 @@ def closed_doors(node: Standing, view: ClusterView) -> tuple[str, ...]:
         for kind in kinds
         if (track := view.view.track(node.id, kind)) is not None
     )
+
+
+def blindness(view: ClusterView) -> str:
+    """Return how it shows that we have lost our viewpoint."""
+    if view.cut_off:
+        return "none of the reference hosts is reached"
+    return f"{len(view.dark)} of {len(view.nodes)} nodes answer on no way that we have"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafka_self_healing.healing.assessment import MACHINE_PROBED, OURS_PROBED, fresh_bound_s
 from kafka_self_healing.healing.diagnosis.storage import identified, identity_file
 from kafka_self_healing.healing.diagnosis.table import TABLE
+from kafka_self_healing.healing.diagnosis.words import blindness
 from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse, report
 from kafka_self_healing.healing.view import EXTRA_LISTENERS
 from kafka_self_healing.model.decision import Reason, Verdict
@@ -106,11 +107,11 @@ def _stale_peers(q: Question) -> list[str]:
 
 
 def viewpoint_is_sound(q: Question) -> Verdict:
-    """It is not we who are blind: at most half of the cluster's nodes are dark."""
+    """It is not we who are blind: most nodes are in sight, and a reference host is reached."""
     if not q.view.viewpoint_lost:
         return PASSES
-    text = f"{len(q.view.dark)} of {len(q.view.nodes)} nodes answer on no way that we have"
-    return refuse(Reason.VIEWPOINT_LOST, text, lifted_by="seeing more than half of the nodes")
+    lifted_by = "seeing more than half of the nodes, and one reference host of those configured"
+    return refuse(Reason.VIEWPOINT_LOST, blindness(q.view), lifted_by=lifted_by)
 
 
 def no_storm(q: Question) -> Verdict:

@@ -62,6 +62,12 @@ class Network:
         await self.clock.sleep(max(0.0, ends - now))
         raise Unanswered
 
+    async def go_out(self, timeout_s: float) -> None:
+        """Knock at the reference host. Raises Unanswered, after the time limit."""
+        if self.world.cut_off_at is not None:
+            await self.silence(timeout_s)
+        await self.travel(timeout_s)
+
     async def read(self, node: Node, kind: Kind, timeout_s: float) -> Reading:
         """Ask a node for a kind of evidence: what is true when it is asked travels back.
 

@@ -13,6 +13,7 @@ from kafka_self_healing.model.evidence import JvmFact, Kind, Outcome, ProtocolFa
 from kafka_self_healing.monitoring.checks.handshake import Handshake
 from kafka_self_healing.monitoring.clients import WireClients
 from kafka_self_healing.simulation.node import Node
+from kafka_self_healing.simulation.scenarios import OUTSIDE
 from kafka_self_healing.simulation.tier_b.answers import Answers
 from kafka_self_healing.simulation.tier_b.certificates import certificate_until
 from kafka_self_healing.simulation.tier_b.loop import BEGAN_UTC_S
@@ -60,8 +61,12 @@ class SimWire(WireClients):
     ) -> None:
         """Connect once and close again. Raises CheckError."""
         del server_name
-        node, where = self._network.node(host), f"{host}:{port}"
+        where = f"{host}:{port}"
         try:
+            if host == OUTSIDE:
+                await self._network.go_out(timeout_s)
+                return
+            node = self._network.node(host)
             outcome, _ = await self._network.read(node, Kind.LISTENER, timeout_s)
             if tls is not None and node.frozen:
                 await self._network.silence(timeout_s)
