@@ -104,7 +104,7 @@ def _print_words(said: dict[str, Any]) -> None:
     body = said[name]
     match name:
         case "diagnosis":
-            nodes = ", ".join(str(node) for node in body["nodes"])
+            nodes = ", ".join(str(node) for node in body["nodes"]) or "the cluster"
             text = f"{body['condition']} {body['state']} of {nodes}: {'; '.join(body['evidence'])}"
         case "decision":
             why = "; ".join(f"{r['guard']}: {r['text']}" for r in body["reasons"])

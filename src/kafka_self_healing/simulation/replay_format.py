@@ -297,7 +297,10 @@ def _check(path: Path, number: int, line: CheckLine, at: float, header: Header) 
         raise ReplayError(f"{path}:{number}: check.started: {text}")
     if started > at:
         raise ReplayError(f"{path}:{number}: check.started: {started:g} is after its end ({at:g})")
-    if line.kind not in CLUSTER_KINDS and line.subject not in {n.id for n in header.nodes}:
+    known = {n.id for n in header.nodes} | (
+        {header.cluster} if line.kind is Kind.LISTENER else set()
+    )
+    if line.kind not in CLUSTER_KINDS and line.subject not in known:
         raise ReplayError(f"{path}:{number}: check.subject: {line.subject!r} is not in the header")
     fact: Fact | None = None
     if line.fact is not None:
