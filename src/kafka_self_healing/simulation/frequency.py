@@ -82,8 +82,12 @@ class Frequency:
                 if age < self.policy.anti_flap_s:
                     self._broken("I5", f"{request.id}: the same restart {age:.0f} s ago")
             elif latest.state is RequestState.HEALED:
-                # Proven healed a stable window after its replicas were back.
+                # Proven healed a stable window after its replicas were back; one that slept
+                # meanwhile proves it later, of a node that nothing has happened to since.
                 back = self.record.state_seen[act.id] - self.policy.stable_window_s(session)
+                said = latest.well_since
+                if said and self.world.nodes[act.node].snapshots[-1].at <= said.mono_s:
+                    back = said.mono_s
                 if now - back < self.policy.restart_spacing_s - SLACK_S:
                     self._broken("I5", f"{request.id}: another restart {now - back:.0f} s ago")
 

@@ -118,7 +118,9 @@ class Harm:
         """A broker has died of its old registration: by an act of ours, or by somebody else."""
         if not node.ours or node.id in self.excused:
             return
-        if node.lie is Family.THEIRS:  # the others did not list it: nobody could know
+        since_lie = self.world.now - node.since.get("lie", -1.0e9)
+        if node.lie is Family.THEIRS or since_lie < node.boot_s + GRACE_S:
+            # When it was started the others did not list it: nobody could know.
             self.tally.needless += 1
             return
         self.tally.harmful += 1

@@ -296,8 +296,10 @@ class Judge:
                 continue  # one that answers now and then is well now and then, to whoever asks it
             if self.world.leader is None and node.serves:
                 continue  # a survivor of a lost quorum is not what has to be healed
+            if node.serves and not self._has_witness(node.id) and not self.world.healthy(node):
+                continue  # whether it is counted in, nobody is left to say
             if self.world.healthy(node):
-                if not node.by_hand:
+                if not node.by_hand and not node.disk:  # of a lost directory replicas stay away
                     self._closed(node.id)
             elif not self._cared_for(node.id):
                 self.harm.tally.missed += 1
@@ -322,16 +324,20 @@ class Judge:
                 self._broken("liveness", text)
 
     def _has_witness(self, node: str) -> bool:
-        """Whether another broker lives that can be asked about a broker."""
-        nodes = self.world.nodes
+        """Whether another broker that is counted in can be asked about a broker."""
+        world, nodes = self.world, self.world.nodes
         others = [other for id_, other in nodes.items() if id_ != node and other.config.is_broker]
-        return not nodes[node].config.is_broker or any(other.serves for other in others)
+        able = (other.serves and world.counted(other) for other in others)
+        return not nodes[node].config.is_broker or any(able)
 
     def _cared_for(self, node: str) -> bool:
         about = [i for i in self.record.incidents.values() if node in i.nodes or i.subject == node]
         if any(i.escalation or i.acknowledged_by for i in about):
             return True
-        hands_off = {Condition.STOPPED_BY_OPERATOR, *EXPECTED}
+        # What waits for a quorum waits with it: whose loss is told, and whose voters are judged.
+        hands_off = {Condition.STOPPED_BY_OPERATOR, Condition.NO_QUORUM_YET, *EXPECTED}
+        if self.world.leader is not None:
+            hands_off.discard(Condition.NO_QUORUM_YET)
         if any(i.condition in hands_off for i in about):
             return True
         if about and (self.record.switches or not self.lease or self.policy.mode is not Mode.AUTO):

@@ -10,12 +10,16 @@ import pytest
 from tests.unit.healing.outcasts import knowing, listing_itself, unlisted, without
 from tests.unit.healing.scenes import Lens, Scene, split, zookeeper
 
+from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.healer import Input, Step
+from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.evidence import (
     CLUSTER_KINDS,
+    HEALER,
     CheckResult,
     JvmFact,
     Kind,
+    Outcome,
     ProtocolFact,
 )
 from kafka_self_healing.model.incident import Condition, IncidentState, Reply, beside, reply
@@ -343,3 +347,25 @@ def test_whoever_is_the_only_one_left_is_a_witness_again() -> None:
     scene.run(75)
     assert "4" not in scene.step.view.outcasts
     assert {look.observer for look in scene.step.cluster.witness_looks} == {"4"}
+
+
+def test_a_lost_quorum_is_lost_until_somebody_leads() -> None:
+    """That the dead voters' machines fall silent makes no leader: no broker is started into it."""
+    scene = Scene(split(), hands="idle")
+    scene.run(5)
+    for id_ in ("1", "2"):
+        scene.say(Order.MAINTENANCE, id_)
+    scene.crash("1", "2", "4")
+    scene.run(20)
+    assert "quorum_lost" in scene.reasons("4")
+
+    def mute(look: CheckResult) -> CheckResult:
+        silent = look.subject in {"1", "2"} and look.observer == HEALER
+        return replace(look, outcome=Outcome.TIMED_OUT, fact=None) if silent else look
+
+    scene.lens = mute
+    scene.run(20)
+    assert scene.step is not None
+    assert scene.step.cluster.quorum is Quorum.UNKNOWN
+    assert "quorum_lost" in scene.reasons("4")
+    assert scene.acted() == []

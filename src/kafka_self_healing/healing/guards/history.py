@@ -10,6 +10,7 @@ from kafka_self_healing.healing.guards.subject import PASSES, Question, refuse
 from kafka_self_healing.healing.memory import STEP_STOP, ladder_key
 from kafka_self_healing.healing.progress import shows_progress
 from kafka_self_healing.model.decision import Reason, Verdict
+from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition, problem
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.policy import Budget
@@ -67,7 +68,7 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
     if q.request.act_class is ActClass.RESTART:
         why = "is not yet healed" if other.state is RequestState.VERIFYING else "has no known end"
         return refuse(Reason.VERIFYING, f"{what} {why}", lifted_by="its healing")
-    lost = q.view.quorum is Quorum.LOST
+    lost = q.view.quorum is Quorum.LOST and _loss_is_proven(q, other)
     if other.act_class is ActClass.RESTART and not (lost and q.node.config.is_keeper):
         return _restart_holds(q, what, ended)
     if other.state is RequestState.UNKNOWN:
@@ -80,6 +81,21 @@ def _slot_held(q: Question, other: RecoveryRequest) -> Verdict | None:
         return refuse(Reason.FIRST_ONE_FIRST, f"{what} neither answers nor shows progress",
                       lifted_by="its answer")  # fmt: skip
     return None
+
+
+def _loss_is_proven(q: Question, other: RecoveryRequest) -> bool:
+    """Whether so many keepers of the quorum are gone, or have not answered since their start.
+
+    Who is only silent may be well behind bad weather, and the quorum with it.
+    """
+    cluster = q.view.view.cluster
+    lacking = {id_ for id_ in cluster.keepers if q.view.nodes[id_].gone}
+    track = q.view.view.track(other.node, Kind.PROTOCOL)
+    ended = other.ended.mono_s if other.ended else q.now
+    if track is None or not (track.good or any(at > ended for at in track.changes)):
+        lacking.add(other.node)
+    present = len(cluster.keepers) - len(lacking.intersection(cluster.keepers))
+    return present < len(cluster.keepers) // 2 + 1
 
 
 def _restart_holds(q: Question, what: str, ended: float) -> Verdict | None:

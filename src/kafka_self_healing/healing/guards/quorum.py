@@ -19,7 +19,7 @@ from kafka_self_healing.healing.replicas import losses
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import Kind, ProtocolFact
-from kafka_self_healing.model.incident import HEALABLE
+from kafka_self_healing.model.incident import HEALABLE, Condition
 from kafka_self_healing.model.node import ClusterMode
 from kafka_self_healing.model.recovery import ActClass
 
@@ -100,13 +100,18 @@ def _cluster_is_down(q: Question) -> bool:
 
 
 def quorum_is_present(q: Question) -> Verdict:
-    """A pure broker is not touched while the quorum is lost; for a RESTART it must be known."""
+    """A pure broker is not touched while the quorum is lost; for a RESTART it must be known.
+
+    What was lost is lost until somebody leads: that its state cannot be read says nothing else.
+    """
     cluster = q.view.view.cluster
     kraft = cluster.mode is ClusterMode.KRAFT
     if q.node.config.is_keeper:
         return PASSES
     who = "a controller leader" if kraft else "an ensemble that serves"
-    if q.view.quorum is Quorum.LOST:
+    wide = {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}
+    known = any(one.condition in wide for one in q.memory.incidents.values())
+    if q.view.quorum is Quorum.LOST or (known and q.view.quorum is Quorum.UNKNOWN):
         text = f"{quorum_words(cluster.mode)} is lost; a broker would only exit"
         return refuse(Reason.QUORUM_LOST, text, lifted_by=who)
     if q.request.act_class is not ActClass.START and q.view.quorum is not Quorum.LED:
