@@ -23,3 +23,10 @@ class Instant(NamedTuple):
         """
         mono, utc = self.mono_s - then.mono_s, self.utc_s - then.utc_s
         return max(0.0, min(mono, utc) if mono >= 0 else utc)
+
+    def longest_since(self, then: Instant) -> float:
+        """Return the seconds from `then` to this moment as the clock says that has seen more.
+
+        For what must not come late, such as the call for a person: a clock set back delays nothing.
+        """
+        return max(0.0, self.mono_s - then.mono_s, self.utc_s - then.utc_s)

@@ -137,7 +137,7 @@ def _watch(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diag
     if incident.acknowledged_by:
         return  # somebody watches it
     limit = page_after_s(turn, condition)
-    held = turn.now.since(incident.confirmed or turn.now)
+    held = turn.now.longest_since(incident.confirmed or turn.now)
     if held >= limit:
         escalate(turn, incident, f"it has lasted for {held:.0f} s")
     else:

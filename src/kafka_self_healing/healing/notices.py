@@ -101,9 +101,13 @@ def _tell_ends(turn: Turn) -> None:
 
 
 def _tell_failures(turn: Turn, new: list[Incident]) -> None:
-    """Tell new failures: the first at once, what comes soon after it together."""
+    """Tell new failures: the first at once, what comes soon after it together.
+
+    None waits longer than that for its company, however much else is told meanwhile.
+    """
     latest = max((at.mono_s for at in turn.memory.told.values()), default=None)
-    due = 0.0 if latest is None else latest + turn.policy.notice_group_s
+    known = [one.confirmed.mono_s for one in new if one.confirmed is not None]
+    due = 0.0 if latest is None else min([latest, *known]) + turn.policy.notice_group_s
     if new and latest is not None and latest <= turn.now.mono_s < due:
         turn.wake_by(due)
         return

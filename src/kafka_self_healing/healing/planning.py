@@ -275,7 +275,7 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
     natures = {nature(verdict.reason) for verdict in blocking}
     if Nature.CHOSEN in natures:
         return
-    held = turn.now.since(incident.confirmed or turn.now)
+    held = turn.now.longest_since(incident.confirmed or turn.now)
     queued = all(nature(v.reason) is Nature.QUEUED or v.until for v in blocking)
     limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
     if Nature.FINAL in natures or held >= limit:

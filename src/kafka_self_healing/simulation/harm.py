@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from kafka_self_healing.model.evidence import Family, Kind
+from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation.node import Node, Phase
+from kafka_self_healing.simulation.replicas import NOBODY
 from kafka_self_healing.simulation.world import UNUSABLE, World
 
 GRACE_S = 4.0
@@ -60,9 +63,12 @@ class Harm:
         self.excused: set[str] = set()
         """Nodes whose latest act a person approved."""
 
+        self._tries: Counter[str] = Counter()
+
     def judge(self, request: RecoveryRequest, latch: str, *, approved: bool) -> None:
         """Judge one act at its beginning."""
         self.tally.acts += 1
+        self._tries[request.node] += 1
         node = self.world.nodes[request.node]
         (self.excused.add if approved else self.excused.discard)(node.id)
         restart = request.act_class is not ActClass.START
@@ -110,7 +116,7 @@ class Harm:
             self.tally.needless += broken_s > GRACE_S  # it can only end of the same again
         if not node.config.is_keeper:
             self._start_broker(request)
-        stale = self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
+        stale = self._stale(node)
         if stale:
             self._blame("I2", f"{request.id} would make a stale copy of {stale} its leader")
 
@@ -142,8 +148,25 @@ class Harm:
             self._blame("I2", text, leaderless)
         for voter in self.world.keepers:
             gone_s = self.world.now - voter.snapshots[-1].at
-            if self._startable(voter) and voter.signal is not None and 8.0 < gone_s < 30.0:
+            due = self._startable(voter) and voter.signal is not None and 8.0 < gone_s < 30.0
+            if due and not self._tried(voter) and not self._waits_for(voter, request.node):
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
+
+    def _tried(self, node: Node) -> bool:
+        """Whether its attempts may be used up: a person has it then."""
+        ladder = self.policy.ladder(node.config, Condition.PROCESS_GONE)
+        return self._tries[node.id] >= sum(rung.retry.attempts for rung in ladder)
+
+    def _waits_for(self, node: Node, holder: str) -> bool:
+        """Whether partitions without a leader were last in sync on the holder, and not on it."""
+        return any(
+            part.leader == NOBODY and holder in part.isr and node.id not in part.isr
+            for part in self.world.replicas.partitions
+        )
+
+    def _stale(self, node: Node) -> str:
+        """Name a topic of which it would become a stale leader."""
+        return self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
 
     def _startable(self, node: Node) -> bool:
         """Whether it is dead, and nothing and nobody stands in the way of its start."""

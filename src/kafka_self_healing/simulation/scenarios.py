@@ -136,8 +136,10 @@ def draw(seed: int, horizon_s: float = 600.0, *, plain: bool = False) -> Scenari
         draft.extend(_trouble(replace(source, rng=more), round(more.uniform(45.0, end), 2)))
     blackout = Random(f"blackout {seed}")
     # With unclean election there is no safe order then: controllers that come back alone fence
-    # one broker after the other, and the last one stays in sync by itself.
-    if not plain and not shape.unclean and blackout.random() < 0.05:
+    # one broker after the other, and the last one stays in sync by itself. And whoever sleeps just
+    # before has not seen who was in sync last.
+    slept = any(isinstance(fault, faults.Suspend) for fault in draft)
+    if not plain and not shape.unclean and blackout.random() < 0.05 and not slept:
         draft.extend(_blackout(replace(source, rng=blackout), round(blackout.uniform(60, end), 2)))
     outside = Random(f"outside {seed}")
     if not plain and outside.random() < 0.03:
