@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kafka_self_healing.model.evidence import Family, Kind
-from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.policy import Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation.node import Node, Phase
@@ -149,13 +148,8 @@ class Harm:
         for voter in self.world.keepers:
             gone_s = self.world.now - voter.snapshots[-1].at
             due = self._startable(voter) and voter.signal is not None and 8.0 < gone_s < 30.0
-            if due and not self._tried(voter) and not self._waits_for(voter, request.node):
+            if due and not self._waits_for(voter, request.node):
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
-
-    def _tried(self, node: Node) -> bool:
-        """Whether its attempts may be used up: a person has it then."""
-        ladder = self.policy.ladder(node.config, Condition.PROCESS_GONE)
-        return self._tries[node.id] >= sum(rung.retry.attempts for rung in ladder)
 
     def _waits_for(self, node: Node, holder: str) -> bool:
         """Whether partitions without a leader were last in sync on the holder, and not on it."""
@@ -172,7 +166,8 @@ class Harm:
         """Whether it is dead, and nothing and nobody stands in the way of its start."""
         kept = node.masked or node.stop_requested or node.dark or bool(node.job or node.host_lock)
         kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
-        return not (node.alive or kept or node.id in self.world.excused)
+        # Whether one that ended again after a start of ours is started once more, a person says.
+        return not (node.alive or kept or node.id in self.world.excused or self._tries[node.id])
 
     def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:
         world = self.world
@@ -221,7 +216,10 @@ class Harm:
         sick = [n.id for n in world.nodes.values() if self._sick_bystander(n, node)]
         if sick:
             self._blame("others", f"{request.id} while {', '.join(sick)} are sick")
-        if world.leader == node.id and any(self._startable(n) for n in world.nodes.values()):
+        nodes = world.nodes.values()
+        # Where one ended again after a start of ours, a person says whether the others are started.
+        asked = any(self._tries[n.id] and not n.alive for n in nodes)
+        if world.leader == node.id and not asked and any(self._startable(n) for n in nodes):
             self._blame("order", f"{request.id}: the active controller before the others")
 
     def _newly_sick(self, node: Node) -> bool:

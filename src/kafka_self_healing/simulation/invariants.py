@@ -24,6 +24,7 @@ from kafka_self_healing.model.event import (
     Told,
 )
 from kafka_self_healing.model.incident import EXPECTED, Condition
+from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState
 from kafka_self_healing.simulation.consent import Consent
@@ -34,6 +35,7 @@ from kafka_self_healing.simulation.record import Record, Violation
 from kafka_self_healing.simulation.world import World
 
 ENDED = frozenset({RequestState.HEALED, RequestState.FAILED, RequestState.ABORTED})
+CALLS = (NoticeKind.ESCALATION, NoticeKind.REFUSAL, NoticeKind.GAVE_UP)
 OPEN_INCIDENT_S = 60.0
 """I8: after confirmation; before it, looks, confirmation and grouping take their time."""
 
@@ -332,7 +334,7 @@ class Judge:
 
     def _cared_for(self, node: str) -> bool:
         about = [i for i in self.record.incidents.values() if node in i.nodes or i.subject == node]
-        if any(i.escalation or i.acknowledged_by for i in about):
+        if any(i.escalation or i.acknowledged_by or self._called(i.id) for i in about):
             return True
         # What waits for a quorum waits with it: whose loss is told, and whose voters are judged.
         hands_off = {Condition.STOPPED_BY_OPERATOR, Condition.NO_QUORUM_YET, *EXPECTED}
@@ -354,6 +356,11 @@ class Judge:
             return True
         # Young troubles: the settling time counts from the node's own last change.
         return self.world.now - self.world.nodes[node].snapshots[-1].at < SETTLED_S
+
+    def _called(self, incident: str) -> bool:
+        """Whether a person has been called for it: a flicker of its condition is no news."""
+        calls = tuple(f"{incident}/{kind.value}" for kind in CALLS)
+        return any(key.startswith(calls) for key in self.record.told)
 
     def _behind(self, answer: Decided) -> bool:
         """Whether it waits for an act that stands still: a person is told of that after the stall.

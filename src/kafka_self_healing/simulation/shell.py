@@ -74,6 +74,7 @@ class Shell:
         self.turns = 0
         self.dies_in_act: tuple[float, bool] | None = None
         self._inbox: list[Input] = []
+        self._sleeps_until = 0.0
         self._next = float("inf")
         self._last = -1.0e9
         self._switched = 0
@@ -111,9 +112,12 @@ class Shell:
     def suspend(self, for_s: float) -> None:
         """The machine sleeps: no turns, no looks; what is in the inbox stays."""
         self.asleep, self.eyes.open = True, False
+        self._sleeps_until = max(self._sleeps_until, self.world.now + for_s)
         self.world.agenda.after(for_s, self._wake_up)
 
     def _wake_up(self) -> None:
+        if self.world.now < self._sleeps_until:
+            return
         self.asleep, self.eyes.open = False, self.up
         self._next = float("inf")
         self._turn_by(self.world.now + 0.01)

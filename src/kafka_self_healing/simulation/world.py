@@ -20,6 +20,9 @@ UNUSABLE = frozenset({Disk.FULL, Disk.DEAD})
 FALSE_PEACE_S = (1.0, 3.0)
 """How long a process that goes on after a freeze still tells what it knew before."""
 
+JOINS_AGAIN_S = 2.0
+"""After so long a follower asks again to be counted in sync, if nobody could decide it."""
+
 
 class World(ABC):
     """Nodes and partitions of one cluster in virtual time; who keeps its metadata, others say."""
@@ -232,7 +235,10 @@ class World(ABC):
 
     def rejoin(self, node: Node, run: int) -> None:
         """A broker that is counted in has caught up with its leaders."""
-        if node.run != run or not node.serves or not self.settled or node.isolated:
+        if node.run != run or not node.serves or node.isolated:
+            return
+        if not self.settled:  # nobody writes down who is in sync
+            self.agenda.after(JOINS_AGAIN_S, self.rejoin, node, run)
             return
         if node.id not in self.replicas.unfenced or node.muted:
             return
