@@ -284,7 +284,10 @@ def _own_standing(
     if zookeeper and node.is_member:
         answers, serves = own_word(protocol) or (answers, None)
     # One port, two ways to knock: a lost look at one of them does not unprove the other.
-    refused = _refused(listener) or _refused(protocol)
+    doors = [one for one in (listener, protocol) if one and one.result.outcome is Outcome.REFUSED]
+    refused = bool(doors)
+    # What was refused before the end was seen speaks of another run, or of nothing.
+    closed = any(service_track and one.result.ended >= service_track.since for one in doors)
     jvm = jvm_track.result.fact if jvm_track else None
     jvm = jvm if isinstance(jvm, JvmFact) else None
     jvm_silent = None
@@ -298,7 +301,7 @@ def _own_standing(
         process is Process.ENDED
         and service is not None
         and service.lock_held is False
-        and (refused or host_closed)
+        and (closed or host_closed)
         and jvm_gone
     )
     running = process in {Process.RUNNING, Process.DEACTIVATING, Process.ACTIVATING}
@@ -338,10 +341,6 @@ def _answers(protocol: Track | None) -> bool | None:
 
 def _silent_looks(protocol: Track | None) -> int:
     return protocol.quiet if protocol is not None and not protocol.good else 0
-
-
-def _refused(track: Track | None) -> bool:
-    return track is not None and track.result.outcome is Outcome.REFUSED
 
 
 def _unanswered(track: Track | None) -> bool:

@@ -288,3 +288,27 @@ def test_one_look_that_reaches_no_reference_host_tells_nobody() -> None:
     scene.outside = True
     scene.run(60)
     assert scene.notices == []
+
+
+def test_a_door_that_was_closed_before_the_end_proves_no_end() -> None:
+    """Its manager had started it again in between: the refusal was of the run before."""
+    scene = Scene()
+    scene.run(5)
+
+    def earlier(look: CheckResult) -> CheckResult | None:
+        door = look.subject == "2" and look.kind in {Kind.LISTENER, Kind.PROTOCOL, Kind.JVM}
+        return replace(look, outcome=Outcome.REFUSED, fact=None) if door else look
+
+    def later(look: CheckResult) -> CheckResult | None:
+        doors = {Kind.LISTENER, Kind.PROTOCOL, Kind.JVM}
+        return None if look.subject == "2" and look.kind in doors else look
+
+    scene.lens = earlier
+    scene.run(3)
+    scene.lens = later
+    scene.crash("2")
+    scene.run(8)
+    assert scene.acted() == []
+    scene.lens = lambda look: look
+    scene.run(8)
+    assert scene.acted() == [("service:start", "2")]
