@@ -13,6 +13,7 @@ from kafka_self_healing.simulation.node import Node, Phase
 from kafka_self_healing.simulation.replicas import NOBODY
 from kafka_self_healing.simulation.world import UNUSABLE, World
 
+THEIRS = Family.THEIRS
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
 
@@ -60,7 +61,7 @@ class Harm:
         self.tally = Tally()
         self._broken = broken
         self.excused: set[str] = set()
-        """Nodes whose latest act a person approved."""
+        """Nodes whose latest act a person approved, or was overtaken by what changed before it."""
 
         self._tries: Counter[str] = Counter()
 
@@ -70,12 +71,14 @@ class Harm:
         self._tries[request.node] += 1
         node = self.world.nodes[request.node]
         (self.excused.add if approved else self.excused.discard)(node.id)
-        restart = request.act_class is not ActClass.START
+        restart, overtaken = request.act_class is not ActClass.START, self.tally.overtaken
         self._ours_to_break(request, node)
         if restart:
             self._restart(request, node, latch, approved=approved)
         else:
             self._start(request, node)
+        if self.tally.overtaken > overtaken:
+            self.excused.add(node.id)
 
     def _blame(self, code: str, text: str, since: float | None = None) -> None:
         """What changed within the grace time is counted as overtaken, not blamed.
@@ -124,7 +127,7 @@ class Harm:
         if not node.ours or node.id in self.excused:
             return
         since_lie = self.world.now - node.since.get("lie", -1.0e9)
-        if node.lie is Family.THEIRS or since_lie < node.boot_s + GRACE_S:
+        if node.lie is THEIRS or since_lie < node.boot_s + GRACE_S:
             # When it was started the others did not list it: nobody could know.
             self.tally.needless += 1
             return
@@ -147,7 +150,7 @@ class Harm:
             self._blame("I2", text, leaderless)
         for voter in self.world.keepers:
             gone_s = self.world.now - voter.snapshots[-1].at
-            due = self._startable(voter) and voter.signal is not None and 8.0 < gone_s < 30.0
+            due = self._startable(voter) and 8.0 < gone_s < 30.0
             if due and not self._waits_for(voter, request.node):
                 self._blame("order", f"{request.id}: a broker is started before voter {voter.id}")
 
@@ -163,11 +166,12 @@ class Harm:
         return self.world.replicas.stale_start(node.id, lambda id_: self.world.nodes[id_].alive)
 
     def _startable(self, node: Node) -> bool:
-        """Whether it is dead, and nothing and nobody stands in the way of its start."""
+        """Whether it was killed, and nothing and nobody stands in the way of its start."""
         kept = node.masked or node.stop_requested or node.dark or bool(node.job or node.host_lock)
         kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
         # Whether one that ended again after a start of ours is started once more, a person says.
-        return not (node.alive or kept or node.id in self.world.excused or self._tries[node.id])
+        kept = kept or node.id in self.world.excused or self._tries[node.id] > 0
+        return not (node.alive or kept) and node.signal is not None
 
     def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:
         world = self.world
@@ -181,7 +185,9 @@ class Harm:
         if not node.frozen and not then.frozen and not choked and not lost:
             self.tally.needless += 1
             self._blame("I3", f"{request.id}: a restart of a process that is not hung")
-        elif (node.frozen or node.cast_out) and world.counted(node):
+        elif not node.frozen and then.frozen:
+            self.tally.overtaken += 1
+        elif (node.frozen or node.cast_out) and world.counted(node) and node.lie is not THEIRS:
             self._blame("I3", f"{request.id}: the others have not dropped node {node.id}")
         if not out and node.config.is_keeper:
             healthy = sum(v.votes for v in world.keepers if v is not node)

@@ -193,7 +193,8 @@ class Judge:
         if now - self.blind_since < self.policy.warm_floor_s - 0.1:
             text = f"{request.id} only {now - self.blind_since:.1f} s after looking began"
             self._broken("I4", text)
-        if now - self.stepped_at < 2 * self._pace_s() * 0.9 - 1.5:
+        decided = request.began.mono_s if request.began else now
+        if 0.0 <= decided - self.stepped_at < 2 * self._pace_s() * 0.9 - 1.5:
             self._broken("I4", f"{request.id} right after the clock was set")
         known = self.record.requests.get(request.id)
         if known is None or known.state is not RequestState.EXECUTING:
