@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 
 from kafka_self_healing.model.event import OperatorSaid
@@ -20,10 +21,20 @@ class Consent:
         self.plan: ColdStart | None = None
         self._until: dict[str, float] = {}
         self._held: list[tuple[frozenset[str], frozenset[str]]] = []
+        self._seen: deque[list[frozenset[str]]] = deque(maxlen=2)
         self._broken = broken
 
+    def watch(self) -> None:
+        """Remember who is in sync, from time to time, as long as somebody can write it down."""
+        if self.world.settled:
+            self._seen.append([frozenset(part.isr) for part in self.world.replicas.partitions])
+
     def follow(self, plan: ColdStart) -> None:
-        """A plan as it stands now. What its nodes held when it was approved is its order."""
+        """A plan as it stands now. What its nodes held when it was approved is its order.
+
+        Who was in sync last counts where that had stood for a while: what changed just before the
+        metadata stopped, nobody has read.
+        """
         begins = plan.state is PlanState.RUNNING and (
             self.plan is None or self.plan.state is not PlanState.RUNNING
         )
@@ -32,8 +43,9 @@ class Consent:
             dead = {id_ for id_, node in self.world.nodes.items() if not node.alive}
             self._held = [
                 (frozenset(part.replicas), frozenset(part.isr))
-                for part in self.world.replicas.partitions
+                for place, part in enumerate(self.world.replicas.partitions)
                 if part.isr and set(part.isr) <= dead
+                if all(seen[place] == set(part.isr) for seen in self._seen)
             ]
 
     def hear(self, said: OperatorSaid) -> None:

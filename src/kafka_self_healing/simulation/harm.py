@@ -64,6 +64,7 @@ class Harm:
         """Nodes whose latest act a person approved, or was overtaken by what changed before it."""
 
         self._tries: Counter[str] = Counter()
+        self._restarts: dict[str, tuple[float, float]] = {}
 
     def judge(self, request: RecoveryRequest, latch: str, *, approved: bool) -> None:
         """Judge one act at its beginning."""
@@ -75,6 +76,7 @@ class Harm:
         self._ours_to_break(request, node)
         if restart:
             self._restart(request, node, latch, approved=approved)
+            self._restarts[node.id] = self.world.now, self.world.now + request.limit_s
         else:
             self._start(request, node)
         if self.tally.overtaken > overtaken:
@@ -95,9 +97,14 @@ class Harm:
         if not node.commissioned:
             self._blame("I3", f"{request.id} on node {node.id}, never seen alive")
         for what, name in FOREIGN:
-            if getattr(node, name):
+            if getattr(node, name) and not (name == "stop_requested" and self._owed(node)):
                 since = node.since.get(name, node.snapshots[-1].at)
                 self._blame("I4", f"{request.id} while {what}", since)
+
+    def _owed(self, node: Node) -> bool:
+        """Whether it was stopped by a restart of ours that did not come to its start."""
+        began, ends = self._restarts.get(node.id, (0.0, 0.0))
+        return not node.alive and began < node.ended_at < ends
 
     def _start(self, request: RecoveryRequest, node: Node) -> None:
         then = self.world.was(node, self.world.now - GRACE_S)
@@ -138,7 +145,11 @@ class Harm:
         dead_s = self.world.now - node.ended_at
         if dead_s < CONFIRM_S:
             self.tally.hasty += 1
-        if node.exit_status == 143 and dead_s < self.policy.terminated_hold_s - GRACE_S:
+        if (
+            node.exit_status == 143
+            and not self._owed(node)
+            and dead_s < self.policy.terminated_hold_s - GRACE_S
+        ):
             self._broken("I5", f"{request.id}: only {dead_s:.0f} s after a SIGTERM")
 
     def _start_broker(self, request: RecoveryRequest) -> None:
@@ -171,6 +182,9 @@ class Harm:
         kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
         # Whether one that ended again after a start of ours is started once more, a person says.
         kept = kept or node.id in self.world.excused or self._tries[node.id] > 0
+        # At the port of one that was silent we knock seldom.
+        seen = max(node.since.get(name, -1.0e9) for name in ("lie", "dark"))
+        kept = kept or self.world.now - seen < self.policy.silent_interval_s + GRACE_S
         return not (node.alive or kept) and node.signal is not None
 
     def _restart(self, request: RecoveryRequest, node: Node, latch: str, *, approved: bool) -> None:

@@ -250,6 +250,7 @@ class Judge:
 
     def watch(self) -> None:
         """I8: what has failed for long enough has an open incident, and somebody knows."""
+        self.consent.watch()
         now = self.world.now
         for node in self.world.nodes.values():
             failed = node.commissioned and not node.serves and node.lie is None
@@ -373,4 +374,6 @@ class Judge:
             return False
         acts = [r for r in self.record.requests.values() if r.state is RequestState.VERIFYING]
         nodes = self.world.nodes
+        if any(r.state is RequestState.UNKNOWN for r in self.record.requests.values()):
+            return True  # it is looked at for longer than a run
         return any(not self._has_witness(r.node) or nodes[r.node].frozen for r in acts)
