@@ -62,9 +62,9 @@ class Turn:
         self.record(RequestChanged(self.now, request))
         return request
 
-    def look(self, node: str, why: str) -> None:
+    def look(self, node: str, why: str, kinds: frozenset[Kind] = frozenset(Kind)) -> None:
         """Ask for a fresh look at a node and at what the others say of it."""
-        self.looks.append(Look((node,), frozenset(Kind), why))
+        self.looks.append(Look((node,), kinds, why))
 
     def wake_in(self, seconds: float) -> None:
         """Ask to be woken in so many seconds, and not at once: two clocks may round differently."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from kafka_self_healing.healing.assessment import ClusterView, Process, Quorum, Standing
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.incidents import close, escalate
+from kafka_self_healing.healing.memory import STEP_STOP
 from kafka_self_healing.healing.peers import all_known
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.evidence import Kind, LogFact
@@ -219,7 +220,7 @@ def _last_words(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> s
         return "\n".join(fact.tail or ()) if isinstance(fact, LogFact) else ""
     if turn.now.mono_s - end.since >= turn.policy.signs.last_words_s:
         return ""
-    turn.look(request.node, "why it ended")
+    turn.look(request.node, "why it ended", frozenset({Kind.LOG}))
     turn.wake_by(end.since + turn.policy.signs.last_words_s)
     return None
 
@@ -268,7 +269,9 @@ def _resolve(turn: Turn, cluster: ClusterView, request: RecoveryRequest, node: S
 
 
 def _resolve_restart(turn: Turn, request: RecoveryRequest, node: Standing) -> None:
-    if node.process is Process.ENDED:
+    if node.process is Process.ENDED and _stopped_later(turn, request):
+        _undone(turn, request, "it was never carried out, and somebody stopped the process later")
+    elif node.process is Process.ENDED:
         _end(turn, request, RequestState.ABORTED, "stopped and not started: a start is owed")
     elif node.process is Process.RUNNING and not request.begun_steps:
         _undone(turn, request, "it was never carried out")
@@ -276,6 +279,19 @@ def _resolve_restart(turn: Turn, request: RecoveryRequest, node: Standing) -> No
         _undone(turn, request, "the process that it was to stop still runs")
     else:
         _unknown_for_long(turn, request)
+
+
+def _stopped_later(turn: Turn, request: RecoveryRequest) -> bool:
+    """Whether its process still ran undisturbed for some looks after the end of the act was lost.
+
+    A stop of ours shows at once, as `deactivating`. Who stops it later has a reason of his own.
+    """
+    track = turn.view.track(request.node, Kind.SERVICE)
+    assert request.ended is not None
+    if track is None or track.since not in track.changes or STEP_STOP in request.steps:
+        return False
+    looks_s = 2 * turn.policy.suspect_interval_s + turn.policy.timeout_s
+    return track.since - request.ended.mono_s > looks_s
 
 
 def _undone(turn: Turn, request: RecoveryRequest, why: str) -> None:

@@ -25,6 +25,10 @@ class NoticeKind(StrEnum):
     DIGEST = "digest"
 
 
+LONGEST_WAIT_S = 600.0
+"""No try is put off for longer: what seems to be was written down by a clock that was set back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What the mind wants told, with the whole story so far, one sentence a line.

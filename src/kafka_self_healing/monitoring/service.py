@@ -158,6 +158,8 @@ class MonitoringService:
             target = self._target(watch, began)
             if target is not None:
                 await self._look_once(watch, target, began)
+            else:  # whoever asks again and again must not keep us from everything else
+                await self._clock.sleep(LEAST_PAUSE_S)
             watch.began = None
             self._agenda.leave(watch)
             watch.looks += 1

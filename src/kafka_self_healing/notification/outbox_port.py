@@ -20,7 +20,7 @@ class Outbox(Protocol):
     def due(self, now_utc: float, limit: int) -> Sequence[Delivery]:
         """Return at most `limit` deliveries to try at `now_utc` (UTC seconds), oldest first.
 
-        Raises StorageError.
+        What is due later than `LONGEST_WAIT_S` from now is due, too. Raises StorageError.
         """
 
     def record(

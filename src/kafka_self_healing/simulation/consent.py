@@ -25,8 +25,9 @@ class Consent:
         self._broken = broken
 
     def watch(self) -> None:
-        """Remember who is in sync, from time to time, as long as somebody can write it down."""
-        if self.world.settled:
+        """Remember who is in sync, as long as somebody can write it down, and read it."""
+        brokers = (node for node in self.world.nodes.values() if node.config.is_broker)
+        if self.world.settled and any(node.serves and not node.dark for node in brokers):
             self._seen.append([frozenset(part.isr) for part in self.world.replicas.partitions])
 
     def follow(self, plan: ColdStart) -> None:

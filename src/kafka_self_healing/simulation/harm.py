@@ -17,6 +17,9 @@ THEIRS = Family.THEIRS
 GRACE_S = 4.0
 """A look takes up to 2 s, a late one 3 s, and from its end to the act up to 2 s pass."""
 
+BAD_WEATHER = 0.25
+"""A share of lost looks from which on nobody can be asked to be in time."""
+
 CHOKED_S = 20.0
 """A heap that has had no room for so long is not a long collection of garbage."""
 
@@ -56,8 +59,10 @@ class Tally:
 class Harm:
     """Judges the target of an act, the quorum, the replicas, and the others at work."""
 
-    def __init__(self, world: World, policy: Policy, broken: Broken) -> None:
-        self.world, self.policy = world, policy
+    def __init__(
+        self, world: World, policy: Policy, broken: Broken, sees: Callable[[], bool]
+    ) -> None:
+        self.world, self.policy, self.sees = world, policy, sees
         self.tally = Tally()
         self._broken = broken
         self.excused: set[str] = set()
@@ -182,6 +187,8 @@ class Harm:
         kept = kept or node.storage_missing or node.lie is not None or not node.commissioned
         # Whether one that ended again after a start of ours is started once more, a person says.
         kept = kept or node.id in self.world.excused or self._tries[node.id] > 0
+        if not self.sees():
+            return False
         # At the port of one that was silent we knock seldom.
         seen = max(node.since.get(name, -1.0e9) for name in ("lie", "dark"))
         kept = kept or self.world.now - seen < self.policy.silent_interval_s + GRACE_S

@@ -30,7 +30,7 @@ from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, Request
 from kafka_self_healing.simulation.consent import Consent
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.frequency import Frequency
-from kafka_self_healing.simulation.harm import Harm, Tally
+from kafka_self_healing.simulation.harm import BAD_WEATHER, Harm, Tally
 from kafka_self_healing.simulation.record import Record, Violation
 from kafka_self_healing.simulation.world import World
 
@@ -55,7 +55,7 @@ class Judge:
         self.eyes: Eyes
         self.record = Record()
         self.violations: list[Violation] = []
-        self.harm = Harm(world, policy, self._broken)
+        self.harm = Harm(world, policy, self._broken, self._sees)
         self.consent = Consent(world, self.record, self._broken)
         self.frequency = Frequency(world, policy, self.record, self._broken)
         self.acts: list[RecoveryRequest] = []
@@ -71,6 +71,10 @@ class Judge:
     def tally(self) -> Tally:
         """The harm metrics so far."""
         return self.harm.tally
+
+    def _sees(self) -> bool:
+        """Whether so few looks are lost that what is there is seen."""
+        return self.eyes.weather.loss < BAD_WEATHER
 
     def _broken(self, code: str, text: str) -> None:
         if len(self.violations) < 40:
@@ -328,10 +332,16 @@ class Judge:
                 self._broken("liveness", text)
 
     def _has_witness(self, node: str) -> bool:
-        """Whether another broker that is counted in can be asked about a broker."""
+        """Whether another broker that has been counted in for long can be asked about a broker."""
         world, nodes = self.world, self.world.nodes
         others = [other for id_, other in nodes.items() if id_ != node and other.config.is_broker]
-        able = (other.serves and world.counted(other) for other in others)
+        able = (
+            other.serves
+            and not other.choked
+            and world.counted(other)
+            and world.now - other.snapshots[-1].at > SETTLED_S
+            for other in others
+        )
         return not nodes[node].config.is_broker or any(able)
 
     def _cared_for(self, node: str) -> bool:

@@ -16,7 +16,7 @@ from kafka_self_healing.model.recovery import ActClass, RecoveryRequest
 from kafka_self_healing.simulation import faults
 from kafka_self_healing.simulation.eyes import Eyes
 from kafka_self_healing.simulation.hands import Hands
-from kafka_self_healing.simulation.harm import GRACE_S
+from kafka_self_healing.simulation.harm import BAD_WEATHER, GRACE_S
 from kafka_self_healing.simulation.node import Node, Phase
 from kafka_self_healing.simulation.replicas import NOBODY
 from kafka_self_healing.simulation.world import UNUSABLE, World
@@ -26,9 +26,6 @@ ON_ITS_WAY = frozenset({Phase.BOOTING, Phase.RECOVERING, Phase.WAITING})
 SIGTERM_EXIT = 143
 HALF = 0.5
 """A node that answers more often than not is not half dead."""
-
-BAD_WEATHER = 0.25
-"""A share of lost looks from which on nobody can be asked to be in time."""
 
 
 class Moment(StrEnum):

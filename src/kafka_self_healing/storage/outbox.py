@@ -12,7 +12,7 @@ from kafka_self_healing.errors import StorageError
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.codec import from_plain
 from kafka_self_healing.model.event import DeliveryTried
-from kafka_self_healing.model.notification import Delivery, Notification
+from kafka_self_healing.model.notification import LONGEST_WAIT_S, Delivery, Notification
 from kafka_self_healing.storage.journal import Journal
 from kafka_self_healing.storage.schema import outbox
 from kafka_self_healing.storage.store import Store
@@ -42,9 +42,10 @@ class StoredOutbox:
         """
         if self._store.lease is not None and not self._store.lease.held():
             return []
+        next_utc, farthest = outbox.c.next_utc, now_utc + LONGEST_WAIT_S
         query = (
             sa.select(outbox)
-            .where(outbox.c.state == "due", outbox.c.next_utc <= now_utc)
+            .where(outbox.c.state == "due", sa.or_(next_utc <= now_utc, next_utc > farthest))
             .order_by(outbox.c.id)
             .limit(limit)
         )

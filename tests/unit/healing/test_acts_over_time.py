@@ -482,3 +482,22 @@ def test_a_start_whose_host_has_gone_down_holds_up_nobody() -> None:
     scene.crash("5")
     scene.run(60)
     assert scene.acted()[1:] == [("service:start", "5")]
+
+
+def test_who_stops_it_long_after_a_lost_restart_is_not_taken_for_us() -> None:
+    """The restart was lost, the process ran on for minutes: then a person stopped it."""
+    scene = Scene(combined(5), hands="unknown")
+    scene.run(5)
+    scene.hang("2")
+    scene.until(lambda: scene.acts, 60)
+    # All that is known is that its stop began.
+    scene.coming = [one for one in scene.coming if getattr(one[1], "ended", None) is not True]
+    scene.coming = [one for one in scene.coming if getattr(one[1], "step", "stop") == "stop"]
+    scene.run(60)
+    assert scene.memory.requests[scene.acts[0][1].id].begun_steps == ("stop",)
+    scene.operator_stop("2")
+    scene.run(60)
+    found = scene.found("2")
+    assert found is not None
+    assert found.condition is Condition.STOPPED_BY_OPERATOR
+    assert scene.acted() == [("service:restart", "2")]

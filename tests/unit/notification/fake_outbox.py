@@ -9,7 +9,13 @@ from typing import TypeVar
 
 from kafka_self_healing.errors import StorageError
 from kafka_self_healing.instant import Instant
-from kafka_self_healing.model.notification import Delivery, Notice, NoticeKind, Notification
+from kafka_self_healing.model.notification import (
+    LONGEST_WAIT_S,
+    Delivery,
+    Notice,
+    NoticeKind,
+    Notification,
+)
 from kafka_self_healing.notification.outbox_port import Outcome
 
 T = TypeVar("T")
@@ -55,7 +61,8 @@ class FakeOutbox:
     def due(self, now_utc: float, limit: int) -> list[Delivery]:
         """Return what is due, oldest first."""
         self._require_whole()
-        return [self._rows[r] for r in sorted(self._rows) if self._next[r] <= now_utc][:limit]
+        put_off = [r for r in self._rows if 0.0 < self._next[r] - now_utc <= LONGEST_WAIT_S]
+        return [self._rows[r] for r in sorted(self._rows.keys() - put_off)][:limit]
 
     def record(
         self,

@@ -45,6 +45,13 @@ class OutboxContract:
 
         assert _names(outbox, NOW, 3) == ["N0", "N1", "N2"]
 
+    def test_a_clock_set_back_puts_nothing_off(self, outbox: Outbox, put: Put) -> None:
+        """What was put away by a clock an hour ahead is due; a minute ahead is waited for."""
+        put([make_notification("N1", at=AT)], ["mail"])
+
+        assert _names(outbox, NOW - 3600.0, 10) == ["N1"]
+        assert _names(outbox, NOW - 60.0, 10) == []
+
     def test_reading_claims_nothing(self, outbox: Outbox, put: Put) -> None:
         """What was read and not recorded is read again."""
         put([make_notification("N1", at=AT)], ["mail"])
