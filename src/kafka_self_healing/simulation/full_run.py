@@ -37,13 +37,15 @@ class Tier:
     totals: Counter[str] = field(default_factory=Counter)
     broken: list[Outcome] = field(default_factory=list)
 
-    def add(self, outcome: Outcome) -> None:
-        """Add a seed."""
+    def add(self, outcome: Outcome, write: Say) -> None:
+        """Add a seed; one with a broken invariant is told at once."""
         self.seeds += 1
         for name in TOTALS:
             self.totals[name] += dict(outcome.metrics).get(name, 0)
         if not outcome.good:
             self.broken.append(outcome)
+            first = outcome.violations[0]
+            write(f"{self.name}, seed {outcome.seed}: {first.code} at {first.at_s} s: {first.text}")
 
     def sentence(self) -> str:
         """Return what became of it."""
@@ -79,7 +81,7 @@ def full_run(seeds: int, tier_b_seeds: int, write: Say, save: Say | None = None)
     tier_a, drawn = Tier("tier A"), Drawn()
     began = boot_seconds()
     for outcome in on_all_cores(run, range(seeds), "tier A"):
-        tier_a.add(outcome)
+        tier_a.add(outcome, write)
         drawn.visited += shares([outcome])
         drawn.faults.update({type(fault).__name__ for fault in draw(outcome.seed).faults})
     tier_a.took_s = boot_seconds() - began
@@ -87,7 +89,7 @@ def full_run(seeds: int, tier_b_seeds: int, write: Say, save: Say | None = None)
     if tier_b_seeds:
         second, began = Tier("tier B"), boot_seconds()
         for outcome in on_all_cores(tier_b_runner.run, range(tier_b_seeds), "tier B"):
-            second.add(outcome)
+            second.add(outcome, write)
         second.took_s = boot_seconds() - began
         tiers.append(second)
     for tier in tiers:
