@@ -15,7 +15,7 @@ from kafka_self_healing.config.schema_access import SERVICES
 from kafka_self_healing.errors import Problem
 from kafka_self_healing.model.incident import Condition
 
-_MANY_KEYS = 13
+_MANY_KEYS = 15
 
 
 def explain(error: ValidationError, document: Document) -> list[Problem]:
