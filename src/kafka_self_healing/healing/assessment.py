@@ -134,7 +134,7 @@ def fresh_bound_s(kind: Kind, track: Track | None, policy: Policy) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
     """The last turn's standings and what they were made of. Each holds until that changes.
 
     `until`: the boot-clock second after which a look that a standing rests on is too old.
@@ -155,7 +155,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
     new was seen keeps its standing: most turns bring a few nodes' looks.
     """
     cluster, kept = view.cluster, view.kept
-    if not isinstance(kept, _Kept) or kept.cluster is not cluster or kept.policy is not policy:
+    if not isinstance(kept, Kept) or kept.cluster is not cluster or kept.policy is not policy:
         kept = None
     ref, horizon = view.reference, now.mono_s - fresh_bound_s(Kind.QUORUM, None, policy)
     kraft = cluster.mode is ClusterMode.KRAFT
@@ -196,7 +196,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
         told[1] if told else led_look,
         peers.best,
         looks,
-        _Kept(cluster, policy, peers, until, nodes, frozenset(uneasy)),
+        Kept(cluster, policy, peers, until, nodes, frozenset(uneasy)),
         ensemble=ensemble,
         changed=tuple(sorted(changed, key=cluster.place.__getitem__)),
         uneasy=frozenset(uneasy),
@@ -206,7 +206,7 @@ def assess(view: View, policy: Policy, now: Instant) -> ClusterView:
 
 
 def _own_words(
-    view: View, policy: Policy, now: Instant, kept: _Kept | None
+    view: View, policy: Policy, now: Instant, kept: Kept | None
 ) -> tuple[Mapping[NodeId, float], Mapping[NodeId, Standing], set[NodeId]]:
     """Return until when our looks are fresh, the standings, and whose of these are made anew.
 
@@ -225,7 +225,7 @@ def _own_words(
 
 
 def _answering(
-    own: Mapping[NodeId, Standing], changed: set[NodeId], kept: _Kept | None
+    own: Mapping[NodeId, Standing], changed: set[NodeId], kept: Kept | None
 ) -> frozenset[NodeId]:
     """Return who answers; the same object if that has not changed."""
     before = kept.peers.answering if kept is not None else frozenset()

@@ -9,6 +9,7 @@ from kafka_self_healing.healing import approvals, incidents, notices, planning, 
 from kafka_self_healing.healing.assessment import ClusterView, assess
 from kafka_self_healing.healing.diagnosis import diagnose
 from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.healing.quiet import LastTurn, last_turn, still_holds
 from kafka_self_healing.healing.remembering import remember, stranded
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.view import View, hear
@@ -67,9 +68,14 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
 
     Whatever it decides is in its events; the shell journals them before it does anything.
     """
-    turn = Turn(memory, watch_clocks(view, policy, now), policy, now)
+    seen = watch_clocks(view, policy, now)
+    last = still_holds(view, memory, inputs, policy, now) if seen is view else None
+    looks = [one for one in inputs if isinstance(one, CheckResult)]
+    if last is not None:
+        return _only_heard(memory, view, looks, last, now)
+    turn = Turn(memory, replace(seen, last=None), policy, now)
     turn.wake_s = now.mono_s + policy.interval_s
-    turn.view = hear(turn.view, [i for i in inputs if isinstance(i, CheckResult)], policy)
+    turn.view = hear(turn.view, looks, policy)
     for said in inputs:
         if not isinstance(said, CheckResult):
             _take(turn, said)
@@ -87,10 +93,19 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
     verification.verify(turn, cluster, by_node)
     planning.plan(turn, cluster, by_node)
     notices.tell(turn)
+    kept = last_turn(turn.memory, policy, cluster, tuple(found), turn.wake_s)
     return Step(
-        turn.memory, turn.view, tuple(turn.decisions), tuple(turn.looks), tuple(turn.events),
-        turn.wake_s, cluster, tuple(found),
+        turn.memory, replace(turn.view, last=kept), tuple(turn.decisions), tuple(turn.looks),
+        tuple(turn.events), turn.wake_s, cluster, tuple(found),
     )  # fmt: skip
+
+
+def _only_heard(
+    memory: Memory, view: View, looks: Sequence[CheckResult], last: LastTurn, now: Instant
+) -> Step:
+    """Return what the last whole turn came to, with the looks heard."""
+    view = replace(hear(view, looks, last.policy), turn=now)
+    return Step(memory, view, (), (), (), last.wake_s, last.cluster, last.found)
 
 
 def _ask_reach(turn: Turn) -> None:

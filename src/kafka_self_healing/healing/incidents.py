@@ -120,7 +120,10 @@ def _page(turn: Turn, cluster: ClusterView, incident: Incident, diagnosis: Diagn
                 escalate(turn, incident, harm)
         case Reply.LEAVE:
             _page_stall(turn, cluster, incident)
-        case Reply.START | Reply.RESTART | Reply.NOTE:
+        case Reply.NOTE:
+            if diagnosis.condition is Condition.NOT_COMMISSIONED and cluster.quorum is Quorum.LOST:
+                escalate(turn, incident, "the quorum is lost, and we start only what we saw alive")
+        case Reply.START | Reply.RESTART:
             return
         case other:
             assert_never(other)

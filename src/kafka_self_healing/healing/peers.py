@@ -161,7 +161,12 @@ def _runs(standing: Standing) -> bool | None:
         return True
     if standing.process is Process.UNKNOWN:
         return None
-    return standing.process is Process.RUNNING
+    return standing.process is Process.RUNNING and not _is_held(standing)
+
+
+def _is_held(standing: Standing) -> bool:
+    """Whether its process is stopped by a signal or a debugger: its last answer is a memory."""
+    return standing.service is not None and standing.service.process_state in {"T", "t"}
 
 
 def _broker_state_ok(standing: Standing) -> bool | None:

@@ -71,7 +71,8 @@ def prove(
     cured = all_known(node.well, _cured(turn, node, request.condition))
     if cured is True and held_s(turn, cluster, request) >= _stable_s(turn):
         return Proof.HEALED
-    if _ended_again(turn, request, node) or _asks_again(turn, cluster, request, diagnosis):
+    again = _asks_again(turn, cluster, request, diagnosis) or _loops(turn, request, diagnosis)
+    if again or _ended_again(turn, request, node):
         return Proof.FAILED
     return Proof.INCONCLUSIVE if cured is None else Proof.NOT_YET
 
@@ -118,7 +119,7 @@ def _judge(
             _ended(turn, cluster, request, diagnosis)
         case Proof.FAILED:
             assert diagnosis is not None
-            _end(turn, request, RequestState.FAILED, f"{diagnosis.condition} holds again")
+            _end(turn, request, RequestState.FAILED, f"{diagnosis.condition} holds")
         case Proof.NOT_YET if node.well is True:
             turn.wake_by(turn.now.mono_s + max(0.1, _stable_s(turn) - held))
         case Proof.NOT_YET:
@@ -189,6 +190,15 @@ def _ended_again(turn: Turn, request: RecoveryRequest, node: Standing) -> bool:
     new = node.service.invocation
     changed = new is not None and new != request.invocation_before and after > 0
     return changed or after >= ENDED_LOOK_S
+
+
+def _loops(turn: Turn, request: RecoveryRequest, diagnosis: Diagnosis | None) -> bool:
+    """Whether the process ends again and again, and its manager starts it each time."""
+    if diagnosis is None or not diagnosis.confirmed or request.ended is None:
+        return False
+    restarts = turn.view.restarts.get(request.node, ())
+    since = any(at > request.ended.mono_s for at in restarts)
+    return diagnosis.condition is Condition.CRASH_LOOP and since
 
 
 def _no_quorum_yet(turn: Turn, cluster: ClusterView, request: RecoveryRequest) -> bool:

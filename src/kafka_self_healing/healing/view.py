@@ -165,11 +165,10 @@ class View:
 
     `certificates`: the latest look at each node's that could read them all, or that saw a bad one;
     `own_certificates`: at each of our own files; `reference`: looks at the reference hosts.
-    `explained_at`: when a condition last explained changes between good and failing looks at a
-    node. `restarts`: when its manager started a node again; `restart_counts`: its own count.
-    `latest_word`: the witness heard last. `touched`: of whom something was heard since the
-    standings were made; `noted`: who had a diagnosis or an incident at the last turn; `kept`: the
-    last turn's standings.
+    `explained_at`: when a condition last explained changes of a node's looks. `restarts`: when its
+    manager started a node again; `restart_counts`: its own count. `latest_word`: the witness heard
+    last. `touched`: of whom something was heard since the standings were made; `noted`: who had a
+    diagnosis or an incident then; `kept`: these standings; `last`: the turn that made them.
     """
 
     cluster: Cluster
@@ -208,6 +207,7 @@ class View:
     certificates: Mapping[NodeId, CheckResult] = field(default_factory=dict)
     own_certificates: Mapping[str, CheckResult] = field(default_factory=dict)
     reference: Track | None = None
+    last: object = None
 
     @classmethod
     def cold(cls, cluster: Cluster) -> View:

@@ -67,7 +67,8 @@ class Witnesses:
         return chosen
 
     def _candidates(self) -> list[NodeConfig]:
-        """Return those without any trouble; if there are none, those that answer."""
+        """Return those without any trouble; if they do not fill a round, all that answer."""
         checker = self._checker
         answering = [node for node in self._nodes if checker.answers(node.id) is not False]
-        return [node for node in answering if not checker.is_troubled(node.id)] or answering
+        untroubled = [node for node in answering if not checker.is_troubled(node.id)]
+        return untroubled if len(untroubled) >= self.slots else answering

@@ -21,7 +21,8 @@ BAD_WEATHER = 0.25
 """A share of lost looks from which on nobody can be asked to be in time."""
 
 CHOKED_S = 20.0
-"""A heap that has had no room for so long is not a long collection of garbage."""
+"""A heap that has had no room for so long is not a long collection of garbage. Of one that answers
+nobody any more, nobody can tell it from a hang."""
 
 LOST_S = 27.0
 """Who is not counted in for less may be on its way back in."""
@@ -83,7 +84,7 @@ class Harm:
             self._restart(request, node, latch, approved=approved)
             self._restarts[node.id] = self.world.now, self.world.now + request.limit_s
         else:
-            self._start(request, node)
+            self._start(request, node, approved=approved)
         if self.tally.overtaken > overtaken:
             self.excused.add(node.id)
 
@@ -111,7 +112,7 @@ class Harm:
         began, ends = self._restarts.get(node.id, (0.0, 0.0))
         return not node.alive and began < node.ended_at < ends
 
-    def _start(self, request: RecoveryRequest, node: Node) -> None:
+    def _start(self, request: RecoveryRequest, node: Node, *, approved: bool) -> None:
         then = self.world.was(node, self.world.now - GRACE_S)
         if node.alive and then.alive:
             self.tally.needless += 1
@@ -125,7 +126,7 @@ class Harm:
             text = f"{request.id}: a start on a data directory that is not there"
             self._blame("I3", text, node.since.get("storage_missing"))
         if not node.alive:
-            self._dead_for(request, node)
+            self._dead_for(request, node, approved=approved)
             broken_s = self.world.now - node.since["disk"] if node.disk in UNUSABLE else 0.0
             self.tally.needless += broken_s > GRACE_S  # it can only end of the same again
         if not node.config.is_keeper:
@@ -146,13 +147,13 @@ class Harm:
         self.tally.harmful += 1
         self._broken("registration", f"the start of node {node.id} died of NodeExists")
 
-    def _dead_for(self, request: RecoveryRequest, node: Node) -> None:
+    def _dead_for(self, request: RecoveryRequest, node: Node, *, approved: bool) -> None:
         dead_s = self.world.now - node.ended_at
         if dead_s < CONFIRM_S:
             self.tally.hasty += 1
         if (
             node.exit_status == 143
-            and not self._owed(node)
+            and not (approved or self._owed(node))
             and dead_s < self.policy.terminated_hold_s - GRACE_S
         ):
             self._broken("I5", f"{request.id}: only {dead_s:.0f} s after a SIGTERM")
@@ -172,8 +173,11 @@ class Harm:
 
     def _waits_for(self, node: Node, holder: str) -> bool:
         """Whether partitions without a leader were last in sync on the holder, and not on it."""
+        nodes = self.world.nodes
         return any(
-            part.leader == NOBODY and holder in part.isr and node.id not in part.isr
+            (part.leader == NOBODY or not nodes[part.leader].alive)
+            and holder in part.isr
+            and node.id not in part.isr
             for part in self.world.replicas.partitions
         )
 
@@ -198,7 +202,8 @@ class Harm:
         world = self.world
         then = world.was(node, world.now - GRACE_S)
         out = node.frozen and not world.counted(node)
-        choked = node.choked > 0.0 and world.now - node.since["choked"] > CHOKED_S
+        patience = GRACE_S if node.choked >= 1.0 else CHOKED_S
+        choked = node.choked > 0.0 and world.now - node.since["choked"] > patience
         lost = any(
             getattr(node, name) and world.now - node.since[name] > LOST_S
             for name in ("cast_out", "zombie")
@@ -208,7 +213,7 @@ class Harm:
             self._blame("I3", f"{request.id}: a restart of a process that is not hung")
         elif not node.frozen and then.frozen:
             self.tally.overtaken += 1
-        elif (node.frozen or node.cast_out) and world.counted(node) and node.lie is not THEIRS:
+        elif (node.frozen or node.cast_out) and world.counted(node) and not self._denied(node):
             self._blame("I3", f"{request.id}: the others have not dropped node {node.id}")
         if not out and node.config.is_keeper:
             healthy = sum(v.votes for v in world.keepers if v is not node)
@@ -225,6 +230,11 @@ class Harm:
             self._blame("certificate", f"{request.id}: its certificate has expired", node.not_after)
         if not approved:
             self._restart_moment(request, node, latch)
+
+    def _denied(self, node: Node) -> bool:
+        """Whether the others lie about it; of an ensemble they tell only how many they count."""
+        asked = self.world.keepers if node.config.is_member else (node,)
+        return any(one.lie is THEIRS for one in asked)
 
     def _restart_moment(self, request: RecoveryRequest, node: Node, latch: str) -> None:
         world = self.world

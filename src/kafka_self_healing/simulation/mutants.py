@@ -201,6 +201,15 @@ MUTANTS: tuple[Mutant, ...] = (
         weaken=("replicas are not asked", "bystanders are not asked"),
     ),
     _at(
+        "the others' list is enough", "", "I2", f.Lie(60, "1", Family.THEIRS, 200),
+        f.Hang(100, "1", 20.0), removes=("the others' list is enough",),
+        shape=Shape(combined=0, controllers=3, brokers=4, min_isr=3),
+    ),
+    _at(
+        "a stopped bystander is well", "", "others", f.Hang(100, "1"), f.Hang(105, "2"),
+        removes=("a stopped bystander is well",), shape=WIDE, seed=2,
+    ),
+    _at(
         "a plan begins unapproved", "", "I4", *(f.Crash(60, id_) for id_ in APART_NODES),
         removes=("a plan begins unapproved",), mode=Mode.APPROVE,
     ),
@@ -295,6 +304,8 @@ KINDS: dict[str, Callable[[Scenario], bool]] = {
     "certificates_are_valid": _strikes(f.CertificateExpires),
     "quorum_is_safe": _strikes(f.Lie, f.QuorumLoss),
     "replicas_are_safe": _strikes(f.Hang, f.Lie),
+    "the others' list is enough": _strikes(f.Lie),
+    "a stopped bystander is well": _times(2, f.Hang),
     "controller_last": _strikes(f.Hang, f.Lie),
     "a broker is started while the ensemble is lost": _strikes(f.QuorumLoss, members=True),
     "ruok is believed": _strikes(f.QuorumLoss, f.Isolate, members=True),

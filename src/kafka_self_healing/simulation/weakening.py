@@ -14,6 +14,7 @@ from kafka_self_healing.healing import (
     diagnosis,
     ensemble,
     guards,
+    peers,
     planning,
 )
 from kafka_self_healing.healing.assessment import ClusterView, Process, Standing
@@ -183,6 +184,8 @@ WEAKENINGS: dict[str, Callable[[], Any]] = {
     "one family suffices": lambda: without("two_families"),
     "a registration stands in no way": lambda: without("registration_released"),
     "bystanders are not asked": lambda: without("others_are_well"),
+    "the others' list is enough": lambda: _set(quorum, "_shared_by", lambda *_: False),
+    "a stopped bystander is well": lambda: _set(peers, "_is_held", lambda _: False),
     "a plan begins unapproved": lambda: _set(cold_start, "_approved", _begun_by_nobody),
     "a plan has no order": lambda: _set(cold_start, "in_order", _out_of_order),
     "a plan goes on after a failure": lambda: _set(cold_start, "_went_wrong", lambda *_: ""),

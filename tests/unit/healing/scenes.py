@@ -116,7 +116,7 @@ class Node:
 
 def said_by(done: Step) -> Step:
     """Return a step without what it kept, to compare one that kept nothing with one that did."""
-    view = replace(done.view, kept=None)
+    view = replace(done.view, kept=None, last=None)
     cluster = replace(done.cluster, view=view, kept=None, changed=(), reread=True)
     return replace(done, view=view, cluster=cluster)
 
@@ -268,7 +268,7 @@ class Scene:
         done = step(self.memory, self.view, said, self.policy, self.now)
         if self.twice:
             assert step(self.memory, self.view, said, self.policy, self.now) == done
-            bare = replace(self.view, kept=None)
+            bare = replace(self.view, kept=None, last=None)
             anew = step(self.memory, bare, said, self.policy, self.now)
             assert said_by(anew) == said_by(done), "something that was kept is stale"
         assert fold(self.memory, done.events) == done.memory, "I11"

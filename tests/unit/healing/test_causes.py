@@ -303,6 +303,17 @@ def test_a_unit_that_is_not_there_is_not_started() -> None:
     assert broken.incident("2").escalation
 
 
+def test_where_the_quorum_is_lost_who_was_never_seen_alive_is_told_to_a_person() -> None:
+    """We came too late to see them live, and start no stranger: nothing else would end it."""
+    made = Scene(with_log(combined()), topics_shown=False)
+    for id_ in ("2", "3"):
+        made.crash(id_)
+        made.nodes[id_].heart = -1000.0
+    made.run(20)
+    assert (named(made), made.acted()) == ((C.NOT_COMMISSIONED, True), [])
+    assert "the quorum is lost" in made.incident("2").escalation
+
+
 def test_who_was_never_seen_alive_is_noted_and_nobody_is_called() -> None:
     """NOT_COMMISSIONED: its first start is its operator's."""
     made = Scene(with_log(split()), topics_shown=False)

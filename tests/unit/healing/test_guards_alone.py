@@ -52,6 +52,13 @@ def verdict(ask: Question, guard: str) -> Verdict | None:
     return said[0] if said else None
 
 
+def assert_refused(ask: Question, guard: str, reason: str) -> None:
+    """The guard refuses, for this reason."""
+    said = verdict(ask, guard)
+    assert said is not None
+    assert (said.allowed, said.reason) == (False, reason)
+
+
 def quiet() -> Scene:
     """All is well."""
     scene = Scene()
@@ -596,6 +603,34 @@ def test_a_dropped_and_silent_node_takes_nothing_away() -> None:
     """It is out of every ISR: passes although min ISR would forbid a healthy node's restart."""
     scene = hung(Scene(min_isr=3))
     assert verdict(question(scene, "2", RESTART), "replicas_are_safe") is None
+
+
+def test_who_is_dropped_and_yet_shown_in_sync_beside_others_may_be_missed() -> None:
+    """The controller takes whom it fences out of every ISR at once: so one of the two is wrong."""
+    scene = hung(Scene(min_isr=3))
+
+    def whole(look: CheckResult) -> CheckResult:
+        if not isinstance(look.fact, PeersFact) or look.fact.topics is None:
+            return look
+        topics = tuple(
+            replace(topic, partitions=tuple(replace(p, isr=p.replicas) for p in topic.partitions))
+            for topic in look.fact.topics
+            if topic.partitions is not None
+        )
+        return replace(look, fact=replace(look.fact, topics=topics))
+
+    scene.lens = whole
+    scene.run(1)
+    assert_refused(question(scene, "2", RESTART), "replicas_are_safe", "replicas_at_risk")
+
+
+def test_a_bystander_whose_process_is_stopped_is_not_well() -> None:
+    """Its last answer is seconds old, but its state says that it can give no other."""
+    scene = hung(Scene(combined(5)))
+    assert verdict(question(scene, "2", RESTART), "others_are_well") is None
+    scene.edit("4", process_state="T")
+    scene.run(1)
+    assert_refused(question(scene, "2", RESTART), "others_are_well", "others_sick")
 
 
 def test_members_in_maintenance_or_acknowledged_are_excused() -> None:

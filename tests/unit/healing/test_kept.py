@@ -19,7 +19,7 @@ from tests.unit.healing.scenes import (
     zookeeper,
 )
 
-from kafka_self_healing.healing.healer import Input, step
+from kafka_self_healing.healing.healer import Input, Step, step
 from kafka_self_healing.healing.memory import Memory
 from kafka_self_healing.healing.view import View
 from kafka_self_healing.model.control import OperatorCommand, Order
@@ -124,9 +124,9 @@ def look(draw: Draw, cluster: Cluster, at: float) -> CheckResult:
     return CheckResult(HEALER, node, kind, outcome, at - 0.1, at, fact)
 
 
-def well(cluster: Cluster, at: float) -> list[Input]:
+def well(cluster: Cluster, at: float) -> list[CheckResult]:
     """One round of looks at a cluster that is well."""
-    found: list[Input] = []
+    found: list[CheckResult] = []
     now = int(at * 1000)
     voters = tuple(VoterFact(id_, now, now) for id_ in cluster.voters)
     part = PartitionFact(0, cluster.brokers, cluster.brokers, cluster.brokers[0], reassigning=False)
@@ -172,24 +172,62 @@ def other(draw: Draw, cluster: Cluster, memory: Memory, utc_s: float) -> list[In
     return found
 
 
+def names(done: Step) -> list[tuple[str, str, bool]]:
+    """What was found, without how old its facts are."""
+    return [(id_, one.condition, one.confirmed) for id_, one in done.diagnoses]
+
+
 @pytest.mark.parametrize("policy", [AUTO, SHORT], ids=["defaults", "short"])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_what_is_kept_changes_no_answer(policy: Policy, data: st.DataObject) -> None:
-    """Same events, decisions, diagnoses, looks, windows and wake-up, whatever is heard and when."""
+    """Same events, decisions, diagnoses, looks and wake-up as of a mind that keeps nothing.
+
+    Where looks are only heard, that mind makes a whole turn, and comes to nothing by it.
+    """
     draw = data.draw
     cluster = draw(st.sampled_from(CLUSTERS))
     view = View.warm(cluster) if draw(st.booleans()) else View.cold(cluster)
     memory, now = Memory(), ZERO
+    bare = view
+    before: Step | None = None
     for _ in range(draw(st.integers(1, 25))):
         now = now.after(draw(st.sampled_from((0.05, 0.5, 2.0, 5.0, 11.0, 40.0))))
         heard: list[Input] = []
         if draw(st.integers(0, 2)) == 0:
             heard += well(cluster, now.mono_s - 0.01)
-        for _ in range(draw(st.integers(0, 6))):
+        elif draw(st.booleans()):
+            own = [one for one in well(cluster, now.mono_s - 0.01) if one.observer == HEALER]
+            heard += own[draw(st.integers(0, 4)) :: 5]
+        for _ in range(draw(st.integers(0, 6)) if draw(st.booleans()) else 0):
             heard.append(look(draw, cluster, now.mono_s - draw(st.sampled_from((0.0, 1.0)))))
         heard += other(draw, cluster, memory, now.utc_s)
         done = step(memory, view, heard, policy, now)
-        anew = step(memory, replace(view, kept=None), heard, policy, now)
-        assert said_by(anew) == said_by(done)
+        whole = step(memory, replace(bare, kept=None, last=None), heard, policy, now)
+        assert (done.events, done.decisions, done.looks, done.memory) == (
+            whole.events, whole.decisions, whole.looks, whole.memory
+        )  # fmt: skip
+        if before is not None and done.cluster is before.cluster:
+            assert (done.events, done.decisions, done.looks) == ((), (), ())
+            assert now.mono_s < done.wake_s <= whole.wake_s
+            assert names(done) == names(whole)
+        else:
+            assert said_by(whole) == said_by(done)
+        memory, view, bare, before = done.memory, done.view, whole.view, done
+
+
+def test_a_look_that_brings_nothing_new_is_only_heard() -> None:
+    """It makes no turn: not at a node that is well. The first bad one does."""
+    cluster, now = combined(3), ZERO
+    memory, view = Memory(), View.warm(cluster)
+    for _ in range(3):
+        now = now.after(1.0)
+        done = step(memory, view, well(cluster, now.mono_s), AUTO, now)
         memory, view = done.memory, done.view
+    look = next(one for one in well(cluster, now.mono_s + 0.5) if one.kind is Kind.SERVICE)
+    quiet = step(memory, view, [look], AUTO, now.after(0.5))
+    assert quiet.cluster is done.cluster
+    assert quiet.view.track(look.subject, Kind.SERVICE) != view.track(look.subject, Kind.SERVICE)
+    ended = replace(look, fact=KILLED)
+    assert step(memory, view, [ended], AUTO, now.after(0.5)).cluster is not done.cluster
+    assert step(memory, view, [look], AUTO, now.after(6.0)).cluster is not done.cluster

@@ -127,6 +127,18 @@ def test_a_condition_that_asks_for_a_restart_fails_the_act_that_it_follows() -> 
     assert proof(scene, Condition.PROCESS_GONE, ago=40.0, found=out) is Proof.NOT_YET
 
 
+def test_a_process_that_its_manager_starts_again_and_again_fails_the_act() -> None:
+    """It counts only what its manager did after the act: before it, that was another process."""
+    scene = well()
+    loop = Diagnosis(Condition.CRASH_LOOP, ("2",), (), confirmed=True)
+    scene.isolate("2")
+    scene.edit("2", restarts=1)
+    scene.run(20)
+
+    assert proof(scene, Condition.PROCESS_HUNG, ago=200.0, found=loop) is Proof.FAILED
+    assert proof(scene, Condition.PROCESS_HUNG, ago=5.0, found=loop) is Proof.NOT_YET
+
+
 @pytest.mark.parametrize("condition", [Condition.HEAP_EXHAUSTED, Condition.COUNTED_NOT_SERVING])
 def test_half_dead_is_healed_when_no_look_has_failed_for_the_window(condition: Condition) -> None:
     """A single failure between good answers is no silence, and it is the very trouble."""

@@ -102,3 +102,12 @@ def test_with_nobody_well_those_that_answer_are_asked() -> None:
     checker.hear(CheckResult(HEALER, "2", Kind.PROTOCOL, Outcome.REFUSED, 0.0, 1.0))
     found = rounds(Witnesses(nodes, checker), 1)
     assert set(found[0]) == {"1", "3", None}
+
+
+def test_who_is_in_trouble_but_answers_fills_a_round_up() -> None:
+    """Of two witnesses each would hear of itself by one alone, and one word is not enough."""
+    nodes = brokers(3)
+    checker = checker_of(nodes)
+    checker.hear(CheckResult(HEALER, "2", Kind.JVM, Outcome.TIMED_OUT, 0.0, 1.0))
+    found = rounds(Witnesses(nodes, checker), 1)
+    assert set(found[0]) == {"1", "2", "3"}

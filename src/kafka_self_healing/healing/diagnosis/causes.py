@@ -197,7 +197,7 @@ ROWS: Final = (
         "the process does not run, and neither we nor the cluster ever saw the node alive",
         "seeing it alive once",
         _TWO_LOOKS,
-        "nothing; `status` and `explain` say so, and nobody is called",
+        "nothing; `status` and `explain` say so. A person is called only while the quorum is lost",
         "start it yourself for the first time, or take it out of the inventory",
     ),
     Row(

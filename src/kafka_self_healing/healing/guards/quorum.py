@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 from kafka_self_healing.healing.assessment import Quorum, Standing
@@ -15,7 +16,7 @@ from kafka_self_healing.healing.guards.subject import (
     words_of_others,
 )
 from kafka_self_healing.healing.peers import ENOUGH
-from kafka_self_healing.healing.replicas import losses
+from kafka_self_healing.healing.replicas import Digest, losses
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.decision import Reason, Verdict
 from kafka_self_healing.model.evidence import Kind, ProtocolFact
@@ -261,15 +262,14 @@ def _witnesses_needed(q: Question) -> int:
 
 def replicas_are_safe(q: Question) -> Verdict:
     """Stopping it takes no partition under its min ISR and loses no last copy."""
-    node = q.node
-    if not node.config.is_broker or _is_out(node):
+    node, heard, least = q.node, words_of_others(q), _witnesses_needed(q)
+    if not node.config.is_broker or (_is_out(node) and not _shared_by(node.id, heard)):
         return PASSES
     doubtful = frozenset(
         id_
         for id_ in q.view.uneasy
         if q.view.nodes[id_].config.is_broker and q.view.nodes[id_].ok is not True
     )
-    heard, least = words_of_others(q), _witnesses_needed(q)
     if not heard or len(heard) < least:
         text = f"{len(heard)} other brokers told of its partitions; {max(1, least)} are needed"
         return refuse(Reason.REPLICAS_AT_RISK, text, lifted_by="a look at them, or approval")
@@ -290,6 +290,17 @@ def replicas_are_safe(q: Question) -> Verdict:
     if exempt:
         return report(Reason.EXEMPT_TOPICS, "; ".join(x.text for x in exempt[:SHOWN]))
     return PASSES
+
+
+def _shared_by(id_: str, heard: Iterable[Digest]) -> bool:
+    """Whether somebody shows it in sync beside others: whom they drop leaves those ISRs at once."""
+    return any(
+        id_ in part.isr and len(part.isr) > 1
+        for read in heard
+        for topic in read.topics or ()
+        for part in topic.partitions or ()
+        if part.isr
+    )
 
 
 def others_are_well(q: Question) -> Verdict:
