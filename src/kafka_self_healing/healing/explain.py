@@ -44,7 +44,7 @@ def status(step: Step, policy: Policy, now: Instant) -> Answer:
         "nodes": {id_: _word(node, dict(step.diagnoses)) for id_, node in cluster.nodes.items()},
         "incidents": [_incident(incident, now) for incident in memory.incidents.values()],
         "acts": [to_plain(request) for request in memory.requests.values()],
-        "acts_done": len(memory.acts),
+        "acts_done": sum(not act.undone for act in memory.acts),
         **waiting(step, policy, now),
     }
 

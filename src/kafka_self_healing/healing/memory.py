@@ -233,9 +233,7 @@ def _request_changed(memory: Memory, request: RecoveryRequest, at: Instant) -> M
     if request.began is not None:
         kept = (a for a in acts if a.id != request.id)
         recent = [a for a in kept if a.began and at.since(a.began) <= ACTS_KEPT_S]
-        # What was called off before anything was done to the node spends no budget.
-        undone = request.state is RequestState.ABORTED and not request.begun_steps
-        acts = tuple(recent) if undone else (*recent, request)
+        acts = (*recent, request)
     approvals = memory.approvals
     if request.state is RequestState.EXECUTING and {request.id, request.incident} & set(approvals):
         # One approval is one act: what lifts attempts and budgets must not lift them for good.

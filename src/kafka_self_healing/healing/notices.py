@@ -192,9 +192,8 @@ def _acts(turn: Turn, incident: Incident) -> int:
     if not is_wide(incident):
         return len(incident.acts)
     since = turn.now.since(incident.opened)
-    ages = [
-        turn.now.since(a.began) for a in turn.memory.acts if a.node in incident.nodes and a.began
-    ]
+    acts = [a for a in turn.memory.acts if a.node in incident.nodes and not a.undone]
+    ages = [turn.now.since(act.began) for act in acts if act.began]
     return sum(age <= since for age in ages)
 
 

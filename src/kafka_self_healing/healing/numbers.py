@@ -56,7 +56,7 @@ def _anti_flap(q: Question) -> str:
 
 
 def _restarts(q: Question) -> list[RecoveryRequest]:
-    return [act for act in q.memory.acts if act.act_class is ActClass.RESTART]
+    return [a for a in q.memory.acts if a.act_class is ActClass.RESTART and not a.undone]
 
 
 def _quorum(q: Question) -> str:
@@ -87,7 +87,9 @@ def _attempts(q: Question) -> str:
 
 
 def _budget(q: Question) -> str:
-    acts = [act for act in q.memory.acts if act.id != q.request.id and not act.plan]
+    acts = [
+        act for act in q.memory.acts if act.id != q.request.id and not act.plan and not act.undone
+    ]
     own = [act for act in acts if act.node == q.request.node]
     start = q.request.act_class is ActClass.START
     alike = [act for act in acts if (act.act_class is ActClass.START) is start]

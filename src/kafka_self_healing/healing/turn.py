@@ -67,13 +67,13 @@ class Turn:
         self.looks.append(Look((node,), kinds, why))
 
     def wake_in(self, seconds: float) -> None:
-        """Ask to be woken in so many seconds, and not at once: two clocks may round differently."""
+        """Ask to be woken in so many seconds."""
         self.wake_by(self.now.mono_s + max(seconds, LEAST_WAIT_S))
 
     def wake_by(self, at: float | None) -> None:
-        """Ask to be woken not later than `at` (boot-clock seconds)."""
+        """Ask to be woken by `at` (boot-clock seconds), not at once: clocks round differently."""
         if at is not None and at > self.now.mono_s:
-            self.wake_s = min(self.wake_s, at)
+            self.wake_s = min(self.wake_s, max(at, self.now.mono_s + LEAST_WAIT_S))
 
 
 def stamp(now: Instant, since: Instant | None = None) -> str:

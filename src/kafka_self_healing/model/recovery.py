@@ -114,6 +114,11 @@ class RecoveryRequest:
         """The class in whose column of the guard matrix it is judged."""
         return act_class(self.action, self.disruptive)
 
+    @property
+    def undone(self) -> bool:
+        """Whether it was called off, or never came to the node: it spends nothing."""
+        return self.state is RequestState.ABORTED and not self.begun_steps
+
 
 @dataclass(frozen=True, slots=True)
 class RecoveryResult:

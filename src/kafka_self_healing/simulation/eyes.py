@@ -39,6 +39,11 @@ class Weather:
     loss: float = 0.0
     delay_s: float = 0.0
 
+    def missed(self, timeout_s: float) -> float:
+        """Return the share of looks that are lost, or take longer than their time limit."""
+        in_time = min(1.0, timeout_s / self.delay_s) ** (1 / 3) if self.delay_s else 1.0
+        return 1.0 - (1.0 - self.loss) * in_time
+
 
 @dataclass(slots=True)
 class Sight:

@@ -73,8 +73,8 @@ class Judge:
         return self.harm.tally
 
     def _sees(self) -> bool:
-        """Whether so few looks are lost that what is there is seen."""
-        return self.eyes.weather.loss < BAD_WEATHER
+        """Whether so few looks are lost, or too late, that what is there is seen."""
+        return self.eyes.weather.missed(self.policy.suspect_timeout_s) < BAD_WEATHER
 
     def _broken(self, code: str, text: str) -> None:
         if len(self.violations) < 40:

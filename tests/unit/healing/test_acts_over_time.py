@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from tests.unit.healing.scenes import AUTO, Scene, combined, split
 
+from kafka_self_healing.healing.guards.history import MOST_LOST
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.healing.view import View
 from kafka_self_healing.model.control import OperatorCommand, Order
@@ -501,3 +502,27 @@ def test_who_stops_it_long_after_a_lost_restart_is_not_taken_for_us() -> None:
     assert found is not None
     assert found.condition is Condition.STOPPED_BY_OPERATOR
     assert scene.acted() == [("service:restart", "2")]
+
+
+def test_acts_that_never_come_to_the_node_are_given_more_seldom_and_then_no_more() -> None:
+    """They spend no attempt and no budget, so nothing else would bound them."""
+    scene = Scene(policy=AUTO)
+    scene.run(5)
+    scene.hands = "unknown"
+    scene.crash("2")
+    scene.run(600)
+
+    begun = [at for at, _ in scene.acts]
+    pauses = [later - at for at, later in pairwise(begun)]
+    assert len(begun) == MOST_LOST
+    assert [pause >= least for pause, least in zip(pauses, (10, 20, 40, 80), strict=True)] == (
+        [True] * 4
+    )
+    assert scene.incident("2").escalated_as is NoticeKind.GAVE_UP
+    assert "5 acts in a row never came to the node" in scene.incident("2").escalation
+
+    scene.hands = "work"
+    scene.say(Order.ACK, scene.incident("2").id)
+    scene.run(200)
+    assert len(scene.acts) == MOST_LOST + 1
+    assert scene.found("2") is None

@@ -74,7 +74,7 @@ def test_a_pause_seen_by_the_shell_before_dispatch_costs_no_attempt() -> None:
     request = scene.acts[0][1]
     scene.inbox.append(Aborted(request.id, "pause by ada came first"))
     scene.run(1)
-    assert scene.memory.acts == ()
+    assert [act.undone for act in scene.memory.acts] == [True]
     scene.hands = "work"
     scene.until(lambda: len(scene.acts) == 2, 60)
     assert scene.acts[1][1].attempt == 1

@@ -249,6 +249,7 @@ def _explained(node: str, view: ClusterView, memory: Memory, policy: Policy) -> 
         return True
     return any(
         act.node == node
+        and not act.undone
         and (act.ended is None or view.now.since(act.ended) <= policy.flap_window_s)
         for act in memory.acts
     )

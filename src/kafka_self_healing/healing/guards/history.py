@@ -22,6 +22,9 @@ from kafka_self_healing.model.recovery import (
 )
 
 NOT_STARTS = frozenset({ActClass.RESTART, ActClass.OTHER})
+
+MOST_LOST = 5
+"""Acts in a row that may be lost on their way before a person is asked to look at the way."""
 """Acts of one budget. Of these, a RESTART alone interrupts a process."""
 
 
@@ -211,7 +214,11 @@ def anti_flap(q: Question) -> Verdict:
 def backoff_over(q: Question) -> Verdict:
     """The pause before this attempt is over; a started KRaft node is left alone for a session."""
     waits: list[tuple[float, str]] = []
-    last = _last_act(q)
+    last, lost = _last_act(q), _lost_acts(q)
+    if lost and lost[-1].ended is not None:
+        pause = _retry(q).backoff_s(len(lost), seed=q.policy.seed, node=q.request.node)
+        since = q.view.now.since(lost[-1].ended)
+        waits.append((pause - since, f"{len(lost)} acts never came to the node: {pause:.0f} s"))
     if last is not None and last.ended is not None:
         since = q.view.now.since(last.ended)
         retry = _retry(q)
@@ -259,12 +266,22 @@ def _last_act(q: Question) -> RecoveryRequest | None:
     return acts[-1] if acts else None
 
 
+def _lost_acts(q: Question) -> list[RecoveryRequest]:
+    """Return this incident's latest acts that were given and never reached the node."""
+    lost: list[RecoveryRequest] = []
+    for act in q.memory.acts:
+        if act.incident == q.request.incident:
+            lost = [*lost, act] if act.undone and act.ended is not None else []
+    return lost
+
+
 def within_budget(q: Question) -> Verdict:
     """Node, cluster and fleet have acts left in their windows.
 
     The acts of an approved plan have a budget of their own, and take nothing from this one.
     """
-    acts = [act for act in q.memory.acts if act.id != q.request.id and not act.plan]
+    others = (act for act in q.memory.acts if act.id != q.request.id)
+    acts = [act for act in others if not act.plan and not act.undone]
     restart = q.request.act_class in NOT_STARTS
     alike = [act for act in acts if (act.act_class in NOT_STARTS) == restart]
     cluster = q.policy.restart_budget if restart else q.policy.start_budget
@@ -297,6 +314,10 @@ def attempts_left(q: Question) -> Verdict:
     again = "kafka-self-healing ack " + (q.request.incident or "INCIDENT")
     if q.request.rung >= q.rungs:
         return refuse(Reason.OUT_OF_RUNGS, "all attempts are used", lifted_by=again)
+    incident, lost = q.memory.incidents.get(q.request.incident), len(_lost_acts(q))
+    if lost >= MOST_LOST and not (incident is not None and incident.acknowledged_by):
+        text = f"{lost} acts in a row never came to the node"
+        return refuse(Reason.OUT_OF_RUNGS, text, lifted_by=again)
     last = _last_act(q)
     second = q.request.act_class is ActClass.START and q.request.attempt > 1
     if second and last is not None and last.state is RequestState.FAILED and last.ended:
