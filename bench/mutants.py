@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from kafka_self_healing.simulation.mutants import MUTANTS, Mutant, caught, run_mutant
+from kafka_self_healing.simulation.mutants import MUTANTS, Mutant, shown
 
 HEAD = (
     "| protection removed | seed | faults of its scenario | also weakened | caught by |",
@@ -39,10 +39,9 @@ def main() -> int:
         return 0
     missed = 0
     for mutant in MUTANTS:
-        found = caught(mutant, run_mutant(mutant, removed=True))
-        clean = not caught(mutant, run_mutant(mutant, removed=False))
-        missed += not (found and clean)
-        print(f"{'caught' if found and clean else 'MISSED'}  {mutant.name}  {mutant.caught_by}")
+        found = shown(mutant, mutant.scenario.seed)
+        missed += not found
+        print(f"{'caught' if found else 'MISSED'}  {mutant.name}  {mutant.caught_by}")
     print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} mutants caught")
     return 1 if missed else 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from kafka_self_healing.cli.simulate import command
+from kafka_self_healing.cli.main import cli
 from kafka_self_healing.errors import ReplayError
 from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.evidence import Family, Kind
@@ -83,14 +83,16 @@ def test_the_command_plays_a_scenario(tmp_path: Path) -> None:
     scenario = Scenario(1, Shape(), (faults.Crash(60.0, "2"),), mode=Mode.AUTO, horizon_s=70.0)
     path = tmp_path / "one.json"
     path.write_text(to_text(scenario), encoding="utf-8")
-    good = CliRunner().invoke(command, ["--scenario", str(path)])
+    good = CliRunner().invoke(cli, ["simulate", "--scenario", str(path)])
     assert (good.exit_code, "Crash" in good.output) == (0, True)
-    assert CliRunner().invoke(command, ["--scenario", str(tmp_path / "none")]).exit_code == 2
+    assert (
+        CliRunner().invoke(cli, ["simulate", "--scenario", str(tmp_path / "none")]).exit_code == 2
+    )
 
 
 def test_the_command_shrinks_only_what_fails() -> None:
     """Proves that a good seed is said to be good."""
-    found = CliRunner().invoke(command, ["--seed", "7", "--shrink"])
+    found = CliRunner().invoke(cli, ["simulate", "--seed", "7", "--shrink"])
     assert found.exit_code == 2
     assert "seed 7 breaks no invariant" in found.output
-    assert CliRunner().invoke(command, ["--shrink"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["simulate", "--shrink"]).exit_code == 2

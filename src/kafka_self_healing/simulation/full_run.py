@@ -7,13 +7,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from kafka_self_healing.clock import boot_seconds
 from kafka_self_healing.simulation import tier_b
-from kafka_self_healing.simulation.mutants import MUTANTS, Mutant, caught, run_mutant, visits
+from kafka_self_healing.simulation.mutants import MUTANTS, shown, visits
 from kafka_self_healing.simulation.parallel import on_all_cores
 from kafka_self_healing.simulation.runner import Outcome, run, timeline
 from kafka_self_healing.simulation.scenarios import draw
@@ -100,8 +100,8 @@ def full_run(seeds: int, tier_b_seeds: int, write: Say, save: Say | None = None)
     if save is not None:
         most = min(CHANCES, 1 + seeds // SEEDS_A_CHANCE)
         play = partial(mutant_chances, most=most)
-        shown = list(on_all_cores(play, range(len(MUTANTS)), "mutants"))
-        save(_page(tiers, drawn, shown, most))
+        chances = list(on_all_cores(play, range(len(MUTANTS)), "mutants"))
+        save(_page(tiers, drawn, chances, most))
     return not any(tier.broken or tier.totals["harmful"] for tier in tiers)
 
 
@@ -109,14 +109,7 @@ def mutant_chances(index: int, most: int) -> int:
     """Return with how many of so many chances a mutant shows what its protection is worth."""
     mutant = MUTANTS[index]
     seeds = range(mutant.scenario.seed, mutant.scenario.seed + most)
-    return sum(_shown(mutant, seed) for seed in seeds)
-
-
-def _shown(mutant: Mutant, seed: int) -> bool:
-    other = replace(mutant, scenario=replace(mutant.scenario, seed=seed))
-    return caught(other, run_mutant(other, removed=True)) and not caught(
-        other, run_mutant(other, removed=False)
-    )
+    return sum(shown(mutant, seed) for seed in seeds)
 
 
 def _page(tiers: Sequence[Tier], drawn: Drawn, chances: Sequence[int], most: int) -> str:

@@ -354,3 +354,19 @@ def caught(mutant: Mutant, outcome: Outcome) -> bool:
     if mutant.caught_by in dict(outcome.metrics):
         return outcome.metric(mutant.caught_by) > 0
     return any(violation.code == mutant.caught_by for violation in outcome.violations)
+
+
+def shown_with(mutant: Mutant, chances: int) -> int | None:
+    """Return the first seed, of so many from its own on, that shows what its protection is worth.
+
+    Caught without the protection, not with it. None: there is none.
+    """
+    own = mutant.scenario.seed
+    return next((seed for seed in range(own, own + chances) if shown(mutant, seed)), None)
+
+
+def shown(mutant: Mutant, seed: int) -> bool:
+    """Whether its scenario, with the chance of another seed, shows what its protection is worth."""
+    other = replace(mutant, scenario=replace(mutant.scenario, seed=seed))
+    found, kept = run_mutant(other, removed=True), run_mutant(other, removed=False)
+    return caught(other, found) and not caught(other, kept)

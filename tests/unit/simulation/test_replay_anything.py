@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 from tests.unit.simulation.test_replay import HEADER, OTHERS, check, healthy, run, write
 
-from kafka_self_healing.cli.replay import command
+from kafka_self_healing.cli.main import cli
 from kafka_self_healing.errors import ReplayError
 from kafka_self_healing.healing.guards import asked
 from kafka_self_healing.model.evidence import FACT_TYPE, Kind, Outcome
@@ -169,7 +169,7 @@ def test_a_recording_is_judged(wrong: str, code: int, tmp_path: Path) -> None:
     header = {**json.loads(head), "expect": None if wrong == "none" else expect}
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps(header), *lines]), encoding="utf-8")
-    done = CliRunner().invoke(command, [str(path), "--judge"])
+    done = CliRunner().invoke(cli, ["replay", str(path), "--judge"])
     assert done.exit_code == code
     told = {"": "right", "condition": "never  PROCESS_HUNG", "act": "WRONG", "none": "expect"}
     assert told[wrong] in done.output
