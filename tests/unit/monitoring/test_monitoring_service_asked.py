@@ -9,8 +9,9 @@ import pytest
 from tests.unit.monitoring.fake_eyes import FakePlugin, hang, make_cluster, open_eyes
 from tests.unit.monitoring.virtual_time import run_virtual
 
-from kafka_self_healing.model.evidence import Kind, Outcome
+from kafka_self_healing.model.evidence import CheckResult, Kind, Outcome
 from kafka_self_healing.model.node import Role
+from kafka_self_healing.monitoring.rhythm import LEAST_PAUSE_S
 
 NOW = 1000.0
 near = pytest.approx
@@ -230,6 +231,27 @@ def test_a_program_with_its_own_limit_is_not_begun_anew() -> None:
         assert plugin.cancelled == 1  # the third one, by the end
         assert plugin.times("1", Kind.CUSTOM)[:2] == near([NOW, NOW + 8.0])
         assert {limit for *_, limit in plugin.asked} == {10.0}
+
+    run_virtual(main())
+
+
+def test_with_no_witness_left_whoever_asks_all_the_time_keeps_nobody_from_anything() -> None:
+    """There is nobody to wait for: each answer that nobody was asked would bring the next wish."""
+
+    async def main() -> None:
+        silent = {(id_, Kind.PROTOCOL): refused for id_ in "123"}
+        plugin = FakePlugin(frozenset({Kind.PROTOCOL, Kind.PEERS}), silent)
+        async with open_eyes(plugin) as eyes:
+            await asyncio.sleep(6.0)
+
+            def unasked() -> list[CheckResult]:
+                return [r for r in eyes.results if r.outcome is Outcome.NOT_ASKED]
+
+            before = len(unasked())
+            for _ in range(1000):
+                eyes.service.look(["1"], [Kind.PEERS])
+                await asyncio.sleep(0.001)
+            assert 0 < len(unasked()) - before <= 1.0 / LEAST_PAUSE_S + 1
 
     run_virtual(main())
 
