@@ -105,7 +105,8 @@ def _only_heard(
 ) -> Step:
     """Return what the last whole turn came to, with the looks heard."""
     view = replace(hear(view, looks, last.policy), turn=now)
-    return Step(memory, view, (), (), (), last.wake_s, last.cluster, last.found)
+    cluster = replace(last.cluster, view=view, now=now)
+    return Step(memory, view, (), (), (), last.wake_s, cluster, last.found)
 
 
 def _ask_reach(turn: Turn) -> None:

@@ -239,8 +239,8 @@ def test_with_no_witness_left_whoever_asks_all_the_time_keeps_nobody_from_anythi
     """There is nobody to wait for: each answer that nobody was asked would bring the next wish."""
 
     async def main() -> None:
-        silent = {(id_, Kind.PROTOCOL): refused for id_ in "123"}
-        plugin = FakePlugin(frozenset({Kind.PROTOCOL, Kind.PEERS}), silent)
+        plugin = FakePlugin(frozenset({Kind.PROTOCOL, Kind.PEERS}))
+        plugin.answers.update(dict.fromkeys([(id_, Kind.PROTOCOL) for id_ in "123"], refused))
         async with open_eyes(plugin) as eyes:
             await asyncio.sleep(6.0)
 
