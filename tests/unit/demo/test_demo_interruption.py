@@ -24,6 +24,14 @@ LONG_S = 10.0
 SEVERAL_TIMES_S = 2.5 * AGAIN_S
 
 
+@pytest.fixture(autouse=True)
+def _hang_up_counts() -> Iterator[None]:
+    """Even where the tests were started with nohup, which ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Doomed:
     """Sends us a signal where Python ignores what is raised."""
 
