@@ -10,6 +10,7 @@ from kafka_self_healing.healing.diagnosis.starting import moved_at
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.knowledge import known_over, stands_unseen
 from kafka_self_healing.healing.parts import absorb, implied, is_wide, same_as
+from kafka_self_healing.healing.progress import recent_restarts
 from kafka_self_healing.healing.timeline import follow
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.model.decision import Reason
@@ -258,9 +259,21 @@ def _maybe_close(turn: Turn, cluster: ClusterView, incident: Incident) -> None:
         if node.well is True and cluster.well_s(node.id) >= stable:
             close(turn, incident, CLEARED)
     elif node.ok is True and looks >= turn.policy.clear_looks:
-        if stands_unseen(turn, cluster, incident):
+        if stands_unseen(turn, cluster, incident) or _still_loops(turn, incident):
             return
         close(turn, incident, CLEARED)
+
+
+def _still_loops(turn: Turn, incident: Incident) -> bool:
+    """Whether a crash loop may go on: between two of its ends a node is well for a while."""
+    if incident.condition is not Condition.CRASH_LOOP:
+        return False
+    signs, now = turn.policy.signs, turn.now.mono_s
+    recent = recent_restarts(turn.view, incident.subject, now, turn.policy)
+    if len(recent) < signs.restarts:
+        return False
+    turn.wake_by(recent[-signs.restarts] + signs.restarts_window_s)
+    return True
 
 
 def _settle(turn: Turn, incident: Incident) -> None:

@@ -117,6 +117,12 @@ def _answers(view: View, node: Standing) -> Answers | None:
     return Answers(run or known.run, looks) if not all(good for _, good in looks) else None
 
 
+def recent_restarts(view: View, id_: NodeId, now: float, policy: Policy) -> tuple[float, ...]:
+    """Return when its manager has started a node within the window (boot-clock seconds)."""
+    window_s = policy.signs.restarts_window_s
+    return tuple(at for at in view.restarts.get(id_, ()) if now - at <= window_s)
+
+
 def _restarts(
     view: View, cluster: ClusterView, policy: Policy
 ) -> tuple[Mapping[NodeId, int], Mapping[NodeId, tuple[float, ...]]]:
@@ -131,11 +137,9 @@ def _restarts(
         if before is None or count < before:
             restarts[id_] = ()
             continue
-        now = cluster.now.mono_s
-        recent = [
-            at for at in view.restarts.get(id_, ()) if now - at <= policy.signs.restarts_window_s
-        ]
-        restarts[id_] = (*recent, *[now] * min(count - before, policy.signs.restarts))
+        now, most = cluster.now.mono_s, policy.signs.restarts
+        recent = recent_restarts(view, id_, now, policy)
+        restarts[id_] = (*recent, *[now] * min(count - before, most))
     if not counts:
         return view.restart_counts, view.restarts
     return {**view.restart_counts, **counts}, {**view.restarts, **restarts}

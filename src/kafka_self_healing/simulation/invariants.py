@@ -327,7 +327,8 @@ class Judge:
         for incident in self.record.incidents.values():
             mine = incident.subject == node and incident.condition is not Condition.FLAPPING
             old = now - incident.opened.mono_s > OPEN_INCIDENT_S  # a lost look may have opened it
-            if mine and old and since > SETTLED_S:
+            loop = incident.condition is Condition.CRASH_LOOP
+            if mine and old and since > SETTLED_S + loop * self.policy.signs.restarts_window_s:
                 text = f"{incident.condition} of {node} is still open, {since:.0f} s after all"
                 self._broken("liveness", text)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.healing.scenes import NODE_EXISTS, Scene, combined, split, zookeeper
 
+from kafka_self_healing.model.event import CLEARED
 from kafka_self_healing.model.evidence import (
     CheckResult,
     DataDirFact,
@@ -25,6 +26,7 @@ from kafka_self_healing.model.evidence import (
 )
 from kafka_self_healing.model.incident import Condition, Reply, reply
 from kafka_self_healing.model.node import Cluster
+from kafka_self_healing.model.notification import NoticeKind
 from kafka_self_healing.model.policy import Policy
 
 C = Condition
@@ -402,6 +404,47 @@ def test_a_manager_that_starts_it_again_and_again_is_told() -> None:
     assert broken.acted() == []
     broken.run(700)
     assert named(broken)[0] is not C.CRASH_LOOP
+
+
+def looping(broken: Scene) -> None:
+    """Node 2 is ended and started by its manager three times, and then is well for a while."""
+    first = broken.nodes["2"].service.restarts or 0
+    for count in range(first, first + 3):
+        broken.crash("2", active="activating", sub="auto-restart", restarts=count, **EXIT)
+        broken.run(2)
+        broken.start("2", boot_s=1.0)
+        broken.edit("2", restarts=count + 1)
+        broken.run(2)
+    broken.run(100)
+
+
+def test_a_loop_is_told_once_however_well_the_node_is_between_its_ends() -> None:
+    """CRASH_LOOP is over when its manager has been still for ten minutes, and then it is told."""
+    broken = scene()
+    looping(broken)
+    looping(broken)
+    (told,) = broken.notices
+    assert (told.kind, told.condition) == (NoticeKind.ESCALATION, C.CRASH_LOOP)
+    assert broken.step
+    assert broken.step.cluster.nodes["2"].ok
+    assert C.CRASH_LOOP not in dict(broken.closed)
+    broken.run(600)
+    assert broken.closed[-1] == (C.CRASH_LOOP, CLEARED)
+    assert [one.kind for one in broken.notices] == [NoticeKind.ESCALATION, NoticeKind.RECOVERY]
+
+
+def test_a_unit_that_was_started_by_hand_is_no_longer_in_a_loop() -> None:
+    """Its manager counts from zero then: what an operator has repaired is over at once."""
+    broken = scene()
+    looping(broken)
+    looping(broken)
+    assert broken.incident("2").condition is C.CRASH_LOOP
+    broken.crash("2", **EXIT)
+    broken.start("2", boot_s=1.0)
+    broken.edit("2", restarts=0)
+    broken.run(30)
+    assert broken.notices[-1].kind is NoticeKind.RECOVERY
+    assert not broken.memory.incidents
 
 
 def test_a_count_of_long_ago_is_no_loop() -> None:

@@ -23,6 +23,7 @@ from kafka_self_healing.healing.diagnosis.rule import Row
 from kafka_self_healing.healing.diagnosis.words import service_words
 from kafka_self_healing.healing.ensemble import quorum_words
 from kafka_self_healing.healing.memory import Memory
+from kafka_self_healing.healing.progress import recent_restarts
 from kafka_self_healing.model.evidence import Kind
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import ClusterMode
@@ -151,13 +152,10 @@ def crash_loop(
     node: Standing, view: ClusterView, memory: Memory, policy: Policy
 ) -> Diagnosis | None:
     """Its service manager starts it again and again."""
-    known = view.view.restarts.get(node.id)
-    if known is None or node.process is Process.ENDED or len(known) < policy.signs.restarts:
+    recent = recent_restarts(view.view, node.id, view.now.mono_s, policy)
+    if node.process is Process.ENDED or len(recent) < policy.signs.restarts:
         return None
     window = policy.signs.restarts_window_s
-    recent = [at for at in known if view.now.mono_s - at <= window]
-    if len(recent) < policy.signs.restarts:
-        return None
     text = f"its manager has started it {len(recent)} times in {window:.0f} s, and goes on"
     evidence = (service_words(view, node), text, *newest_lines(node, view))
     return Diagnosis(Condition.CRASH_LOOP, (node.id,), evidence, confirmed=True)

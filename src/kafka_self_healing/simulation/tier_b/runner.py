@@ -202,7 +202,7 @@ class _Run:
         self._verdict()
 
     def _verdict(self) -> None:
-        seed, now = self.scenario.seed, self.loop.time()
+        seed, now = self.scenario.seed, self.around.clock.now()
         for code, text in (
             *verdict.memory_of(self.settings, seed),
             *verdict.mails_of(self.office, self.healer, self.full),

@@ -12,6 +12,7 @@ from typing import Final
 
 from kafka_self_healing.config import Settings
 from kafka_self_healing.errors import JournalCorrupt, StorageError
+from kafka_self_healing.instant import Instant
 from kafka_self_healing.observability import audit
 from kafka_self_healing.simulation.tier_b.healer import Healer
 from kafka_self_healing.simulation.tier_b.smtp import Mail, PostOffice
@@ -22,6 +23,9 @@ Finding = tuple[str, str]
 SETTLED_S: Final = 100.0
 """A mail must have left when the server has been up for so long: 80 s is the longest pause after an
 outage of 90 s."""
+
+LEAVES_WITHIN_S: Final = 5.0
+"""A mail that was written while the server is up has left by then, if its daemon did not end."""
 
 DIED_SOON_S: Final = 5.0
 """A process that ends so soon after a mail was accepted need not have written that down."""
@@ -88,17 +92,19 @@ def mails_of(
             yield "mail", f"{mail.id} left at {before.at:.1f} s and again at {mail.at:.1f} s"
 
 
-def outbox_of(settings: Settings, office: PostOffice, now_s: float) -> Iterator[Finding]:
+def outbox_of(settings: Settings, office: PostOffice, now: Instant) -> Iterator[Finding]:
     """Nothing stays in the outbox once the server is up; nothing is given up."""
     with closing(sqlite3.connect(settings.state_dir / DATABASE_FILE)) as connection:
-        rows = connection.execute("SELECT notification, state, error FROM outbox").fetchall()
+        asked = "SELECT notification, state, error, created_utc FROM outbox"
+        rows = connection.execute(asked).fetchall()
     sent = {mail.id.strip("<>").partition("@")[0] for mail in office.mails}
-    for notification, state, error in rows:
+    up = now.mono_s - office.up_since > SETTLED_S
+    for notification, state, error, created_utc in rows:
         if state == "dead":
             yield "mail", f"{notification} was given up: {error}"
         elif state == "delivered" and notification not in sent:
             yield "mail", f"{notification} counts as delivered and never left"
-        elif state == "due" and now_s - office.up_since > SETTLED_S:
+        elif state == "due" and up and now.utc_s - created_utc > LEAVES_WITHIN_S:
             yield "mail", f"{notification} is still in the outbox: {error or 'never tried'}"
 
 
