@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from tests.unit.healing.scenes import AUTO, Scene, combined, split, zookeeper
 
+from kafka_self_healing.healing.assessment import Quorum
 from kafka_self_healing.healing.guards import MATRIX, asked, judge
 from kafka_self_healing.healing.guards.history import attempts_left
 from kafka_self_healing.healing.guards.subject import Question
@@ -27,6 +28,7 @@ from kafka_self_healing.model.evidence import (
     QuorumFact,
 )
 from kafka_self_healing.model.incident import Condition
+from kafka_self_healing.model.node import Cluster
 from kafka_self_healing.model.policy import Budget, Mode
 from kafka_self_healing.model.recovery import ActClass, RecoveryRequest, RequestState, act_class
 
@@ -654,3 +656,27 @@ def test_a_second_start_needs_a_life_of_a_minute() -> None:
     said = attempts_left(replace(ask, request=replace(ask.request, attempt=2)))
     assert said.reason == "died_young"
     assert act_class(ask.request.action) is ActClass.START
+
+
+@pytest.mark.parametrize(
+    ("cluster", "silent", "said"),
+    [(split, (), None), (lambda: combined(5), ("3",), "slot_taken")],
+)
+def test_the_next_dead_voter_is_started_sooner_only_if_the_loss_is_proven(
+    cluster: Callable[[], Cluster], silent: tuple[str, ...], said: str | None
+) -> None:
+    """Two of three are gone or not back: proven. Two of five, and one is silent: it may be well."""
+    scene = Scene(cluster(), hands="idle")
+    scene.run(70)
+    scene.crash("1", "2")
+    scene.hang(*silent)
+    scene.run(6)
+    ask = question(scene, "2")
+    assert ask.view.quorum is Quorum.LOST
+    begun = replace(
+        ask.request, id="begun", node="1", state=RequestState.VERIFYING, ended=scene.now
+    )
+    later = scene.now.after(scene.policy.slot_quorum_lost_s)
+    memory = replace(ask.memory, requests={"begun": begun})
+    found = verdict(replace(ask, memory=memory, view=replace(ask.view, now=later)), "one_at_a_time")
+    assert (found and found.reason) == said
