@@ -226,7 +226,9 @@ ROWS: Final = (
         Condition.CRASH_LOOP,
         _ITS_MANAGER,
         "the manager has started it three times within ten minutes (`NRestarts` grows)",
-        "the manager giving up (then its end is named), or ten minutes without a restart",
+        "the manager giving up (then its end is named), a start by hand (its count begins anew), or"
+        " fewer than three restarts left within ten minutes: who is well for less is in its loop"
+        " still",
         "three restarts",
         "nothing: its manager is at it, and one more start would change nothing",
         "read its log (`journalctl -u UNIT -n 200`). Stop the unit while you repair it: each start"
