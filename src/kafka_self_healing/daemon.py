@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from kafka_self_healing.model.event import (
     Told,
 )
 from kafka_self_healing.model.evidence import CheckResult
-from kafka_self_healing.model.node import Cluster, NodeConfig
+from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import RecoveryRequest, StepReport
 
@@ -76,6 +76,7 @@ class Daemon:
         self._last: Step | None = None
         self._seq = 0
         self._acting: dict[str, asyncio.Task[None]] = {}
+        self._called_off: dict[str, str] = {}
         self._draining = False
         self._alarmed = False
         self._fresh: tuple[Cluster, Policy] | None = None
@@ -292,7 +293,7 @@ class Daemon:
         commands = [i for i in pending if isinstance(i, OperatorCommand)]
         written = [e for e in self._store.read(self._seq) if isinstance(e, OperatorSaid)]
         for command in (*commands, *(event.command for event in written)):
-            if command.order in STOPS and command.target in {"", request.node, self._cluster.name}:
+            if request.node in self._stopped_by(command):
                 return f"{command.order.value} by {command.by} came first"
         if self._draining:
             return "the healer is shutting down"
@@ -300,10 +301,17 @@ class Daemon:
             return "a new configuration came first"
         return "" if self._store.holds_lease() else "the lease was lost"
 
+    def _stopped_by(self, command: OperatorCommand) -> Collection[NodeId]:
+        if command.order not in STOPS:
+            return ()
+        whole = command.target in {"", self._cluster.name}
+        return self._cluster.nodes if whole else (command.target,)
+
     async def _act(self, request: RecoveryRequest, node: NodeConfig) -> None:
         try:
             result = await self._hands.execute(request, node)
-            self._put(result)
+            why = self._called_off.pop(request.id, "")
+            self._put(Aborted(request.id, why) if why else result)
         finally:
             self._acting.pop(request.id, None)
             self._awake.set()
@@ -386,7 +394,11 @@ class Daemon:
         if order is Order.PAUSE and not reason:
             raise ControlError("a pause needs a reason: others will ask")
         end = None if until is None else float(until)
-        await self._say(OperatorCommand(order, by, reason, target, end))
+        command = OperatorCommand(order, by, reason, target, end)
+        why = f"{order.value} by {by} came first"
+        called_off = self._hands.call_off(self._stopped_by(command), why)
+        self._called_off.update(dict.fromkeys(called_off, why))
+        await self._say(command)
         return {"done": order.value, "by": by}
 
 

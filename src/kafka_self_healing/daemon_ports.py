@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from kafka_self_healing.model.event import Event, Told
@@ -48,6 +48,9 @@ class Hands(Protocol):
 
     async def execute(self, request: RecoveryRequest, node: NodeConfig) -> RecoveryResult:
         """Carry out one act; a cancellation ends it, and what is known of it is returned."""
+
+    def call_off(self, nodes: Collection[NodeId], why: str) -> list[str]:
+        """End the acts on `nodes` that have given no command yet; return their requests' ids."""
 
     async def drain(self, timeout_s: float) -> bool:
         """Begin no further step; wait until every act is at a safe point and has ended."""

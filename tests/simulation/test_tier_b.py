@@ -33,7 +33,7 @@ from kafka_self_healing.simulation.tier_b.wire import SimWire
 from kafka_self_healing.storage import Journal, StoredOutbox
 
 SEEDS = 20
-ONCE_BAD: tuple[int, ...] = (31, 32, 161, 373, 1003)
+ONCE_BAD: tuple[int, ...] = (31, 32, 161, 350, 372, 373, 420, 1003)
 """Seeds beyond those that once broke an invariant, of the daemon or of the simulation itself."""
 
 FOLDER = Path(tier_b.__file__).parent

@@ -40,7 +40,7 @@ class LeaseChanged:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The shell found a pause, a maintenance or a lost lease just before dispatch."""
+    """A pause, a maintenance or a lost lease came before the first command: nothing was done."""
 
     request: str
     reason: str
@@ -163,6 +163,7 @@ def _take(turn: Turn, said: Input) -> None:
         case Aborted(request=id_, reason=why):
             request = turn.memory.requests.get(id_)
             if request is not None:
+                request = replace(request, begun_steps=())  # written down, and not begun
                 turn.move(request, state=RequestState.ABORTED, reason=why)
         case CheckResult():
             return

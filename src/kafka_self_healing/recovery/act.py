@@ -74,6 +74,7 @@ class Act:
         self._step: str | None = None
         self._begun: list[str] = []
         self._closed = False
+        self._called_off = ""
         self.touched = False
         """Whether any command was given, so that something may have been changed."""
         self.last: CommandResult | None = None
@@ -144,6 +145,8 @@ class Act:
         """Give one command that may change something. Only inside a step of an open act."""
         if self._closed:
             raise ActionRefused("the act is over")
+        if self._called_off:
+            raise ActionRefused(self._called_off)
         if self._step is None:
             raise PluginError(f"{self._request.action} gave a command outside of a step")
         if not self._around.may_act():
@@ -156,6 +159,13 @@ class Act:
             self.touched = before
         return self.last
 
+    def call_off(self, why: str) -> bool:
+        """Give no command any more. False: one has been given, so the act goes on."""
+        if self.touched or self._closed:
+            return False
+        self._called_off = why
+        return True
+
     def close(self) -> None:
         """Begin nothing any more, whatever the action still tries."""
         self._closed = True
@@ -163,6 +173,8 @@ class Act:
     def _admit(self, name: str) -> None:
         if self._closed:
             raise ActionRefused(f"step {name} was not begun: the act is over")
+        if self._called_off:
+            raise ActionRefused(f"step {name} was not begun: {self._called_off}")
         if self._step is not None:
             raise PluginError(f"step {name} within step {self._step}")
         # A node that we have stopped is no safe point: its start is still owed.

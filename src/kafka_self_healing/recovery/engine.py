@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -67,6 +67,7 @@ class RecoveryEngine:
             hosts, clock, report, crash_point, lambda: self._draining, may_act
         )
         self._running: dict[NodeId, RecoveryRequest] = {}
+        self._acts: dict[NodeId, Act] = {}
         self._strays: set[asyncio.Task[RecoveryResult]] = set()
         self._draining = False
         self._idle = asyncio.Event()
@@ -88,16 +89,21 @@ class RecoveryEngine:
         assert request.limit_s > 0, "an act has a time limit"
         started = self._clock.now().mono_s
         act = Act(request, node, self._hosts.service(node.id), self._around)
-        self._running[node.id] = request
+        self._running[node.id], self._acts[node.id] = request, act
         self._idle.clear()
         try:
             result = await self._bounded(request, act)
         finally:
             act.close()
-            del self._running[node.id]
+            del self._running[node.id], self._acts[node.id]
             if not self._running:
                 self._idle.set()
         return self._tidy(result, request, started)
+
+    def call_off(self, nodes: Collection[NodeId], why: str) -> list[str]:
+        """End the acts on `nodes` that have given no command yet; return their requests' ids."""
+        return [self._running[id_].id for id_, act in self._acts.items()
+                if id_ in nodes and act.call_off(why)]  # fmt: skip
 
     async def drain(self, timeout_s: float) -> bool:
         """Begin no further step, and wait until every act is at a safe point and has ended.

@@ -47,7 +47,7 @@ class Weather:
 
 @dataclass(slots=True)
 class Sight:
-    """What the eyes remember of one node, for their rhythm."""
+    """What the eyes remember of one node, for their rhythm. `rounds`: looks for its own answer."""
 
     bad: set[Kind] = field(default_factory=set)
     silent: int = 0
@@ -57,6 +57,7 @@ class Sight:
     asked: float = -1.0
     asked_due: bool = False
     service_look: float = -1.0
+    rounds: int = 0
     reach_until: float = -1.0
 
 
@@ -294,6 +295,7 @@ class Eyes:
         if kind is Kind.CERTIFICATE or kind is Kind.LOG:
             return False
         good = readings.looks_good(result)
+        sight.rounds += kind is Kind.PROTOCOL
         if kind is Kind.SERVICE and result.outcome is Outcome.ANSWERED:
             sight.service_look = max(sight.service_look, result.started)
         news = False

@@ -61,7 +61,7 @@ class Judge:
         self.acts: list[RecoveryRequest] = []
         self.lease = True
         self.blind_since = 0.0
-        self.stepped_at = -1.0e9
+        self._stepped_at, self._rounds_before = 0.0, dict[str, int]()
         self.stepped_back = False
         self.largest_inbox = 0
         self.last_change = 0.0
@@ -198,16 +198,18 @@ class Judge:
             text = f"{request.id} only {now - self.blind_since:.1f} s after looking began"
             self._broken("I4", text)
         decided = request.began.mono_s if request.began else now
-        if 0.0 <= decided - self.stepped_at < 2 * self._pace_s() * 0.9 - 1.5:
-            self._broken("I4", f"{request.id} right after the clock was set")
+        sights, before = self.eyes.sights, self._rounds_before.items()
+        rounds = min((sights[id_].rounds - count for id_, count in before), default=0)
+        if before and decided >= self._stepped_at and rounds < self.policy.warm_rounds:
+            self._broken("I4", f"{request.id} {rounds} rounds after the clock was set")
         known = self.record.requests.get(request.id)
         if known is None or known.state is not RequestState.EXECUTING:
             self._broken("I6", f"{request.id} has no intent in the journal")
 
-    def _pace_s(self) -> float:
-        """How far rounds are apart: where every node looks sick, all are looked at more often."""
-        hurry = all(sight.bad for sight in self.eyes.sights.values())
-        return self.policy.suspect_interval_s if hurry else self.policy.interval_s
+    def clock_is_set(self) -> None:
+        """From now on, every node must have been asked anew for some rounds before an act."""
+        self._stepped_at = self.world.now
+        self._rounds_before = {id_: sight.rounds for id_, sight in self.eyes.sights.items()}
 
     def _seen(self, request: RecoveryRequest) -> None:
         """A look at the machine that began after the proposal must have come back."""

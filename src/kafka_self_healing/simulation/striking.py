@@ -198,7 +198,7 @@ class Stage:
                 self.shell.clock_offset += fault.by_s
                 self.judge.stepped_back |= fault.by_s < 0
                 if abs(fault.by_s) > CLOCK_FROZEN_STEP_S:
-                    self.judge.stepped_at = world.now
+                    self.judge.clock_is_set()
             case faults.Suspend():
                 self.shell.suspend(fault.for_s)
                 if fault.for_s > GAP_S:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from tests.unit.monitoring.virtual_time import LoopClock, run_virtual
@@ -171,6 +171,8 @@ class FakeHands:
         self.ended: list[str] = []
         self.intents: list[bool] = []
         self.draining = False
+        self.given = True
+        self._off: set[str] = set()
 
     async def execute(self, request: RecoveryRequest, node: NodeConfig) -> RecoveryResult:
         """Carry out a start; a cancellation makes its end unknown."""
@@ -180,12 +182,21 @@ class FakeHands:
         try:
             await self._report(StepReport(request.id, "start", ended=False))
             await asyncio.sleep(self.seconds)
-            self._house.start(node.id)
-            await self._report(StepReport(request.id, "start", ended=True))
+            if request.id not in self._off:
+                self._house.start(node.id)
+                await self._report(StepReport(request.id, "start", ended=True))
         except asyncio.CancelledError:
             outcome = ActOutcome.UNKNOWN
         self.ended.append(request.id)
         return RecoveryResult(request.id, node.id, request.action, outcome)
+
+    def call_off(self, nodes: Collection[str], why: str) -> list[str]:
+        """End what has given no command yet: nothing, unless `given` is False."""
+        del why
+        early = [] if self.given else [r.id for r in self.begun if r.node in nodes]
+        ended = [id_ for id_ in early if id_ not in self.ended]
+        self._off.update(ended)
+        return ended
 
     async def drain(self, timeout_s: float) -> bool:
         """Remember that no further step is wanted."""

@@ -11,6 +11,7 @@ from tests.unit.daemon.daemon_house import HEAL_S, House, virtual
 from kafka_self_healing.errors import ControlError
 from kafka_self_healing.model.event import OperatorSaid
 from kafka_self_healing.model.policy import Mode, Policy
+from kafka_self_healing.model.recovery import RequestState
 
 
 @virtual
@@ -53,6 +54,29 @@ async def test_a_pause_holds_until_resume_and_survives_a_restart() -> None:
     assert paused == []
     assert "paused by ann: upgrade" in said["sentence"]
     assert [request.node for request in second.hands.begun] == ["2"]
+
+
+@virtual
+@pytest.mark.parametrize(("target", "given", "healed"), [
+    ("2", False, False), ("", False, False), ("1", False, True), ("2", True, True),
+])  # fmt: skip
+async def test_an_act_that_has_given_no_command_is_called_off(
+    target: str, given: bool, healed: bool
+) -> None:
+    """By a maintenance of its node or of the cluster; one that has given it goes on to its end."""
+    house = House()
+    await house.open()
+    house.hands.given = given
+    house.break_node("2")
+    while not house.hands.begun:
+        await asyncio.sleep(0.01)
+    await house.daemon.control({"command": "maintenance", "target": target, "reason": "x"}, "ann")
+    await asyncio.sleep(1.0)
+    states = house.store.states("2")
+    await house.close()
+
+    assert (RequestState.ABORTED in states) is not healed
+    assert (RequestState.VERIFYING in states) is healed
 
 
 @virtual

@@ -13,6 +13,7 @@ from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.event import DaemonStarted
 from kafka_self_healing.model.incident import Condition
 from kafka_self_healing.model.notification import NoticeKind
+from kafka_self_healing.model.recovery import StepReport
 
 
 def test_paused_does_nothing_and_says_why_and_resume_heals() -> None:
@@ -78,6 +79,22 @@ def test_a_pause_seen_by_the_shell_before_dispatch_costs_no_attempt() -> None:
     scene.hands = "work"
     scene.until(lambda: len(scene.acts) == 2, 60)
     assert scene.acts[1][1].attempt == 1
+
+
+def test_a_stop_that_was_written_down_and_not_begun_leaves_no_start_owed() -> None:
+    """A pause came between the journal's line and the command: the process was not touched."""
+    scene = Scene(hands="idle")
+    scene.run(70)
+    scene.hang("2")
+    scene.until(lambda: scene.acts)
+    request = scene.acts[0][1]
+    scene.inbox.append(StepReport(request.id, "stop", ended=False))
+    scene.run(1)
+    assert scene.memory.owed_starts == {"2": request.id}
+    scene.inbox.append(Aborted(request.id, "pause by ada came first"))
+    scene.run(1)
+    assert scene.memory.owed_starts == {}
+    assert [act.undone for act in scene.memory.acts] == [True]
 
 
 def test_maintenance_of_one_node_lets_the_others_be_healed() -> None:

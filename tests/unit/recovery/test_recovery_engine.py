@@ -29,6 +29,8 @@ from kafka_self_healing.model.recovery import (
 )
 from kafka_self_healing.plugins import ActionContext, RecoveryAction
 
+NODE = node().id
+
 Work = Callable[[RecoveryRequest, ActionContext], Awaitable[RecoveryResult]]
 
 
@@ -320,6 +322,39 @@ async def test_while_draining_no_act_is_begun() -> None:
     assert result.outcome is ActOutcome.FAILED
     assert "shutting down" in result.message
     assert (hands.steps, manager.calls) == ([], [])
+
+
+async def called_off(at: tuple[str, bool], *, on: str = NODE) -> tuple[list[str], Hands, list[str]]:
+    """Restart a node, and call off what runs on `on` when the engine reports `at`."""
+    manager = FakeServiceManager()
+    hands = Hands(manager)
+    ended: list[str] = []
+
+    def call_off(report: StepReport) -> None:
+        if (report.step, report.ended) == at:
+            ended.extend(hands.engine.call_off([on], "pause by ada came first"))
+
+    hands.on_report = call_off
+    result = await hands.engine.execute(request("service:restart"), node())
+    assert ("pause by ada came first" in result.message) is bool(ended)
+    return ended, hands, manager.calls
+
+
+async def test_an_act_that_has_given_no_command_is_called_off() -> None:
+    """Its step is written down already; the command that would follow is not given."""
+    ended, hands, calls = await called_off(("stop", BEGUN))
+    assert ended == ["R1"]
+    assert (hands.steps, calls) == ([("stop", BEGUN)], [])
+
+
+@pytest.mark.parametrize(("at", "on"), [(("stop", ENDED), NODE), (("stop", BEGUN), "other")])
+async def test_an_act_under_way_or_elsewhere_is_not_called_off(
+    at: tuple[str, bool], on: str
+) -> None:
+    """A node that we have stopped is started; another node's act is nobody's business."""
+    ended, _, calls = await called_off(at, on=on)
+    assert ended == []
+    assert calls == ["stop", "start", "(runs)"]
 
 
 async def test_while_draining_other_acts_end_with_their_present_step() -> None:

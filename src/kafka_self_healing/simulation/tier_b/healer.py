@@ -242,6 +242,7 @@ class Healer:
         sight = self.eyes.sights.get(result.subject)
         if sight is None or result.kind in {Kind.CERTIFICATE, Kind.LOG}:
             return
+        sight.rounds += result.kind is Kind.PROTOCOL
         if result.kind is Kind.SERVICE and result.outcome is Outcome.ANSWERED:
             sight.service_look = max(sight.service_look, result.started)
         (sight.bad.discard if readings.looks_good(result) else sight.bad.add)(result.kind)

@@ -24,7 +24,7 @@ from kafka_self_healing.simulation.hands import Hands
 from kafka_self_healing.simulation.tier_b.faults import Place
 from kafka_self_healing.simulation.tier_b.hosts import Commands, SimHosts
 from kafka_self_healing.simulation.tier_b.loop import VirtualClock, VirtualLoop
-from kafka_self_healing.simulation.tier_b.network import Network, never
+from kafka_self_healing.simulation.tier_b.network import Network
 from kafka_self_healing.simulation.tier_b.smtp import PostOffice, SimSmtp
 from kafka_self_healing.simulation.tier_b.wire import SimWire
 from kafka_self_healing.simulation.world import World
@@ -80,6 +80,7 @@ class Process:
         self.journal: Journal | None = None
         self.dead = self.stopping = False
         self.ended_at: float | None = None
+        self._buried: asyncio.Future[None] = around.loop.create_future()
         self.working = 0
         """How many pieces of work are in the store."""
 
@@ -116,6 +117,7 @@ class Process:
     async def bury(self) -> None:
         """Run what `finally` blocks a killed process left, after all has been judged."""
         self._around.loop.thaw(self.number)
+        self._buried.set_result(None)
         self.task.cancel()
         await asyncio.wait({self.task})
         if not self.task.cancelled():
@@ -172,7 +174,8 @@ class Process:
         except StorageError as wrong:
             error = wrong
         except Killed:
-            await never()
+            await self._buried
+            raise StorageError("the process was killed") from None
         if error is None and isinstance(result, Store):
             self.store = result
             self.journal = Journal(result, self._around.settings.cluster.name)
