@@ -200,7 +200,8 @@ class Judge:
         decided = request.began.mono_s if request.began else now
         sights, before = self.eyes.sights, self._rounds_before.items()
         rounds = min((sights[id_].rounds - count for id_, count in before), default=0)
-        if before and decided >= self._stepped_at and rounds < self.policy.warm_rounds:
+        # A look that came just before it may be heard after it.
+        if before and decided >= self._stepped_at and rounds < self.policy.warm_rounds - 1:
             self._broken("I4", f"{request.id} {rounds} rounds after the clock was set")
         known = self.record.requests.get(request.id)
         if known is None or known.state is not RequestState.EXECUTING:
