@@ -42,6 +42,12 @@ def test_nobody_acts_on_a_host_out_of_reach() -> None:
     assert {runs[who].count.harmful for who in Who} == {0}
 
 
+def test_reference_hosts_are_no_nodes_of_the_port_checks() -> None:
+    """Proves that the script knows its list only: without a way out it hits nothing outside."""
+    runs = _runs(faults.CutOff(100.0, 100.0), shape=Shape(references=True))
+    assert {who: run.count.acts for who, run in runs.items()} == dict.fromkeys(Who, 0)
+
+
 def test_port_checks_break_a_majority() -> None:
     """Proves that the meter sees a quorum go: one voter hangs, another one's port is filtered."""
     runs = _runs(faults.Hang(60.0, "1"), faults.Lie(61.0, "2", Family.OURS, 60.0))

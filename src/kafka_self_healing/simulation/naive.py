@@ -91,9 +91,11 @@ class PortChecks(ServiceManagerAlone):
     def see(self, results: list[CheckResult], news: bool) -> None:  # noqa: ARG002
         """Count; one check in an interval is one of its own, whatever else the eyes look at."""
         for result in results:
+            id_ = result.subject
             if result.observer != HEALER or result.kind is not Kind.LISTENER or not self.up:
                 continue
-            id_ = result.subject
+            if id_ not in self.world.nodes:  # the hosts outside, which it does not know
+                continue
             due = self._checked.get(id_, -1.0e9) + ON_TIME * self.policy.interval_s
             if result.started < due or id_ in self._busy:
                 continue
