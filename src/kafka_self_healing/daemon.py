@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from kafka_self_healing import __version__
+from kafka_self_healing import __version__, orders
 from kafka_self_healing.clock import Clock
 from kafka_self_healing.daemon_ports import Eyes, Hands, Store, Voice
 from kafka_self_healing.errors import ControlError, StorageError
-from kafka_self_healing.healing import approvals, explain
+from kafka_self_healing.healing import explain
 from kafka_self_healing.healing.healer import Aborted, Input, LeaseChanged, Step, step
 from kafka_self_healing.healing.memory import Memory, fold
 from kafka_self_healing.healing.view import View
@@ -29,7 +28,7 @@ from kafka_self_healing.model.event import (
     Told,
 )
 from kafka_self_healing.model.evidence import CheckResult
-from kafka_self_healing.model.node import Cluster, NodeConfig, NodeId
+from kafka_self_healing.model.node import Cluster, NodeConfig
 from kafka_self_healing.model.policy import Mode, Policy
 from kafka_self_healing.model.recovery import RecoveryRequest, StepReport
 
@@ -38,7 +37,6 @@ MAX_PENDING = 100_000
 """Inputs that may wait for the next turn; beyond that, looks are dropped (newer ones follow)."""
 STORE_RETRY_S = 1.0
 DRAIN_LIMIT_S = 300.0
-STOPS = frozenset({Order.PAUSE, Order.MAINTENANCE})
 
 
 @dataclass(slots=True)
@@ -276,7 +274,7 @@ class Daemon:
         """Read pause, maintenance and lease once more, then let the hands act."""
         assert self._group is not None
         try:
-            why = await self._in_store(partial(self._changed_since, request))
+            why = await self._in_store(partial(self._written_since, request))
         except StorageError as error:
             why = f"the store cannot be read: {error}"
             await self._clock.sleep(STORE_RETRY_S)
@@ -287,30 +285,33 @@ class Daemon:
         task = self._group.create_task(self._act(request, node), name=f"act {request.id}")
         self._acting[request.id] = task
 
-    def _changed_since(self, request: RecoveryRequest) -> str:
-        """Say what has come between the decision and now, or "". Runs on the store's thread."""
-        pending = [i.said if isinstance(i, _Said) else i for i in tuple(self._inbox)]
-        commands = [i for i in pending if isinstance(i, OperatorCommand)]
-        written = [e for e in self._store.read(self._seq) if isinstance(e, OperatorSaid)]
-        for command in (*commands, *(event.command for event in written)):
-            if request.node in self._stopped_by(command):
-                return f"{command.order.value} by {command.by} came first"
+    def _written_since(self, request: RecoveryRequest) -> str:
+        """Say what the store has to say against the act by now, or "". Runs on its thread."""
+        written = [e.command for e in self._store.read(self._seq) if isinstance(e, OperatorSaid)]
+        why = self._ordered_first(written, request)
+        return why or ("" if self._store.holds_lease() else "the lease was lost")
+
+    def _said_since(self, request: RecoveryRequest) -> str:
+        """Say what waits for the next turn and speaks against the act, or ""."""
         if self._draining:
             return "the healer is shutting down"
         if self._fresh is not None:
             return "a new configuration came first"
-        return "" if self._store.holds_lease() else "the lease was lost"
+        pending = [item.said if isinstance(item, _Said) else item for item in self._inbox]
+        commands = [said for said in pending if isinstance(said, OperatorCommand)]
+        return self._ordered_first(commands, request)
 
-    def _stopped_by(self, command: OperatorCommand) -> Collection[NodeId]:
-        if command.order not in STOPS:
-            return ()
-        whole = command.target in {"", self._cluster.name}
-        return self._cluster.nodes if whole else (command.target,)
+    def _ordered_first(self, commands: Sequence[OperatorCommand], request: RecoveryRequest) -> str:
+        stops = [c for c in commands if request.node in orders.stopped_by(c, self._cluster)]
+        return orders.came_first(stops[0]) if stops else ""
 
     async def _act(self, request: RecoveryRequest, node: NodeConfig) -> None:
         try:
-            result = await self._hands.execute(request, node)
-            why = self._called_off.pop(request.id, "")
+            # In one breath with the hands' first: what comes later is theirs to be called off by.
+            why = self._said_since(request)
+            if not why:
+                result = await self._hands.execute(request, node)
+                why = self._called_off.pop(request.id, "")
             self._put(Aborted(request.id, why) if why else result)
         finally:
             self._acting.pop(request.id, None)
@@ -375,36 +376,9 @@ class Daemon:
                 raise ControlError(f"there is no command {name!r}")
 
     async def _command(self, order: Order, request: dict[str, Any], by: str) -> dict[str, Any]:
-        target, reason = _text(request, "target", 200), _text(request, "reason", 500)
-        until = request.get("until")
-        numeric = isinstance(until, int | float) and math.isfinite(until)
-        if until is not None and not numeric:
-            raise ControlError("until is a moment in UTC seconds, or null")
-        if order is Order.APPROVE:
-            target, why = approvals.approvable(self._memory, target, self._clock.now())
-            if why:
-                raise ControlError(why)
-        if order is Order.ACK and target not in self._memory.incidents:
-            known = ", ".join(self._memory.incidents) or "none"
-            raise ControlError(f"there is no open incident {target!r}; open: {known}")
-        maintained = {"", self._cluster.name, *self._cluster.nodes}
-        if order is Order.MAINTENANCE and target not in maintained:
-            there = ", ".join(self._cluster.nodes)
-            raise ControlError(f"there is no node {target!r}; there are: {there}")
-        if order is Order.PAUSE and not reason:
-            raise ControlError("a pause needs a reason: others will ask")
-        end = None if until is None else float(until)
-        command = OperatorCommand(order, by, reason, target, end)
-        why = f"{order.value} by {by} came first"
-        called_off = self._hands.call_off(self._stopped_by(command), why)
+        command = orders.read(order, request, by, self._memory, self._cluster, self._clock.now())
+        why = orders.came_first(command)
+        called_off = self._hands.call_off(orders.stopped_by(command, self._cluster), why)
         self._called_off.update(dict.fromkeys(called_off, why))
         await self._say(command)
         return {"done": order.value, "by": by}
-
-
-def _text(request: dict[str, Any], key: str, limit: int) -> str:
-    """Return a text of a request; what no terminal should be sent is taken out."""
-    said = request.get(key)
-    if said is not None and not isinstance(said, str):
-        raise ControlError(f"{key} is a text")
-    return "".join(sign for sign in (said or "")[:limit] if sign.isprintable()).strip()

@@ -68,7 +68,10 @@ def cluster_of(count: int) -> Cluster:
 
 
 class FakeStore:
-    """Keeps the events in a list. `broken`: it refuses; `during`: called in the next commit."""
+    """Keeps the events in a list. `broken`: it refuses; `during`: called in each commit.
+
+    `once_read` is called once what was asked for has been read.
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -76,6 +79,7 @@ class FakeStore:
         self.broken = self.unreadable = False
         self.lease = True
         self.during: Callable[[Sequence[Event]], None] | None = None
+        self.once_read: Callable[[], None] = lambda: None
         self.attempts = 0
 
     def append(
@@ -98,7 +102,9 @@ class FakeStore:
         """Return the events after a number."""
         if self.unreadable:
             raise StorageError("the disk cannot be read")
-        return self.events[after:]
+        there = self.events[after:]
+        self.once_read()
+        return there
 
     def holds_lease(self) -> bool:
         """Return what the test says."""

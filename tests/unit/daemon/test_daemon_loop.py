@@ -160,6 +160,29 @@ async def test_a_pause_between_decision_and_dispatch_aborts_the_act() -> None:
 
 
 @virtual
+async def test_a_pause_between_the_last_reading_and_the_hands_aborts_the_act() -> None:
+    """The store has been read, the hands do not know of the act yet: the inbox is asked."""
+    house = House()
+    await house.open()
+    pauses: list[asyncio.Task[object]] = []
+
+    def pause_comes() -> None:
+        if not pauses:
+            said = house.daemon.control({"command": "pause", "reason": "mine"}, "ann")
+            pauses.append(asyncio.create_task(said))
+
+    house.store.once_read = pause_comes
+    house.break_node("2")
+    await asyncio.sleep(HEAL_S)
+    await house.close()
+
+    assert pauses[0].result() == {"done": "pause", "by": "ann"}
+    assert house.hands.begun == []
+    assert RequestState.ABORTED in house.store.states("2")
+    assert house.store.orders() == ["pause"]
+
+
+@virtual
 async def test_a_pause_that_somebody_else_wrote_into_the_store_aborts_the_act() -> None:
     """The store is read again before the act, not only our own inbox."""
     house = House()
