@@ -136,32 +136,10 @@ async def test_what_a_failed_turn_heard_is_told_to_the_next() -> None:
     assert house.store.states("2")[-1] is RequestState.HEALED
 
 
+@pytest.mark.parametrize("moment", ["the intent is written", "the store was read again"])
 @virtual
-async def test_a_pause_between_decision_and_dispatch_aborts_the_act() -> None:
-    """A command that arrives while the intent is being written is looked at before the act."""
-    house = House()
-    await house.open()
-    pauses: list[asyncio.Task[object]] = []
-
-    def pause_comes(events: Sequence[Event]) -> None:
-        if _intent(events) and not pauses:
-            said = house.daemon.control({"command": "pause", "reason": "mine"}, "ann")
-            pauses.append(asyncio.create_task(said))
-
-    house.store.during = pause_comes
-    house.break_node("2")
-    await asyncio.sleep(HEAL_S)
-    await house.close()
-
-    assert pauses[0].result() == {"done": "pause", "by": "ann"}
-    assert house.hands.begun == []
-    assert RequestState.ABORTED in house.store.states("2")
-    assert house.store.orders() == ["pause"]
-
-
-@virtual
-async def test_a_pause_between_the_last_reading_and_the_hands_aborts_the_act() -> None:
-    """The store has been read, the hands do not know of the act yet: the inbox is asked."""
+async def test_a_pause_between_decision_and_hands_aborts_the_act(moment: str) -> None:
+    """Whatever arrives until the hands know of the act is looked at before they do."""
     house = House()
     await house.open()
     pauses: list[asyncio.Task[object]] = []
@@ -171,7 +149,13 @@ async def test_a_pause_between_the_last_reading_and_the_hands_aborts_the_act() -
             said = house.daemon.control({"command": "pause", "reason": "mine"}, "ann")
             pauses.append(asyncio.create_task(said))
 
-    house.store.once_read = pause_comes
+    def written(events: Sequence[Event]) -> None:
+        if _intent(events) and moment == "the intent is written":
+            pause_comes()
+        elif _intent(events):
+            house.store.once_read = pause_comes
+
+    house.store.during = written
     house.break_node("2")
     await asyncio.sleep(HEAL_S)
     await house.close()
