@@ -121,6 +121,9 @@ def same_as(turn: Turn, cluster: ClusterView, incident: Incident) -> Incident | 
         lost = {Condition.QUORUM_LOST, Condition.ENSEMBLE_QUORUM_LOST}
         found = (one for one in memory.incidents.values() if one.condition in lost)
         return next((one for one in found if one.confirmed), None)
+    if incident.condition is Condition.DISK_FILLING:
+        full = memory.incident_of(incident.nodes[0])
+        return full if full is not None and full.condition is Condition.DISK_FULL else None
     if incident.condition is Condition.CERTIFICATE_EXPIRING:
         return _next_step(turn, incident)
     return None

@@ -171,6 +171,27 @@ def test_what_cannot_be_read_is_neither_there_nor_over(one: Beside) -> None:
     assert found(broken, one.condition) is True
 
 
+def test_a_disk_that_fills_up_goes_on_as_the_full_one() -> None:
+    """DISK_FULL takes DISK_FILLING over; another disk that fills still stands beside it."""
+    broken = scene()
+    broken.lens = disks(DiskFact("/data", 1 << 40, 1 << 36))
+    broken.run(40)
+    first = broken.incident(beside("2", C.DISK_FILLING))
+    broken.lens = disks(DiskFact("/data", 1 << 40, 0))
+    broken.run(40)
+    assert broken.closed == [(C.DISK_FILLING, "merged")]
+    assert broken.found("2") is not None
+    assert broken.incident("2").condition is C.DISK_FULL
+    assert any(
+        f"{first.id} (DISK_FILLING) is the same" in line for line in broken.incident("2").story
+    )
+    assert [n.condition for n in broken.notices] == ["DISK_FILLING", "DISK_FULL"]
+    broken.lens = disks(DiskFact("/data", 1 << 40, 0), DiskFact("/more", 1 << 40, 1 << 36))
+    broken.run(40)
+    assert found(broken, C.DISK_FILLING) is True
+    assert "/more" in str(broken.incident(beside("2", C.DISK_FILLING)).evidence)
+
+
 def test_a_jmx_port_that_fails_alone_is_noted_and_nobody_is_called() -> None:
     """JMX_UNREACHABLE after three looks, only while all else is well."""
     broken = scene()

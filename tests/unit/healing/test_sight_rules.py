@@ -203,23 +203,24 @@ def test_a_follower_need_not_say_whom_it_counts() -> None:
 # --- flapping -----------------------------------------------------------------------------------
 
 
-def by_turns(node: str) -> Lens:
-    """Two looks of PROTOCOL are answered, the next two are not."""
+def by_turns(node: str, *kinds: Kind) -> Lens:
+    """Two looks of these kinds are answered, the next two are not."""
 
     def lens(look: CheckResult) -> CheckResult:
         bad = int(look.ended) % 4 < 2
-        if look.subject == node and look.kind is Kind.PROTOCOL and bad:
+        if look.subject == node and look.kind in kinds and bad:
             return replace(look, outcome=Outcome.TIMED_OUT, fact=None)
         return look
 
     return lens
 
 
-def test_changes_that_nothing_explains_are_told() -> None:
-    """1-1-0-0 counts as failing, and no act answers it."""
+@pytest.mark.parametrize("kinds", [(Kind.PROTOCOL,), (Kind.PROTOCOL, Kind.JVM)])
+def test_changes_that_nothing_explains_are_told(kinds: tuple[Kind, ...]) -> None:
+    """1-1-0-0 counts as failing, and no act answers it; that it may hang explains nothing."""
     scene = Scene(combined())
     scene.run(5)
-    scene.lens = by_turns("2")
+    scene.lens = by_turns("2", *kinds)
     scene.run(60)
     assert scene.incident("2").condition is Condition.FLAPPING
     assert calls(scene, Condition.FLAPPING) == 1

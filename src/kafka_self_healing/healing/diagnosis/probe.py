@@ -62,8 +62,8 @@ ROWS = (
         Condition.FLAPPING,
         needs=frozenset({Kind.PROTOCOL}),
         seen="at least four changes between good and failing looks within ten minutes",
-        contradicted_by="whatever explains them: another condition, somebody's stops and starts, a"
-        " recent act of ours",
+        contradicted_by="whatever explains them: another confirmed condition, somebody's stops and"
+        " starts, a recent act of ours",
         holds="four changes",
         done="nothing; a restart loop helps nobody",
         you="look for overload, a full backlog, a bad network",
@@ -243,9 +243,12 @@ def flapping(node: Standing, view: ClusterView, memory: Memory, policy: Policy) 
 
 
 def _explained(node: str, view: ClusterView, memory: Memory, policy: Policy) -> bool:
-    """Whether another incident of this node, or a late act of ours, explains the changes."""
+    """Whether another incident of this node, or a late act of ours, explains the changes.
+
+    A suspicion explains nothing: with looks by turns it is neither confirmed nor dispelled.
+    """
     incident = memory.incident_of(node)
-    if incident is not None and incident.condition not in UNEXPLAINING:
+    if incident is not None and incident.confirmed and incident.condition not in UNEXPLAINING:
         return True
     return any(
         act.node == node

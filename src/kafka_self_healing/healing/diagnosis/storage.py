@@ -89,22 +89,23 @@ def full(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> D
 
 
 def filling(node: Standing, view: ClusterView, memory: Memory, policy: Policy) -> Diagnosis | None:
-    """A data disk has little left."""
+    """A data disk has little left. One that is full has its own incident."""
     if Kind.HOST not in node.config.kinds:
         return None
-    fact = host_fact(node, view, policy)
-    parts = [
-        (disk.usable / disk.total, disk)
-        for disk in _of(fact)[1]
+    own = memory.incident_of(node.id)
+    told = own is not None and own.condition is Condition.DISK_FULL
+    least = policy.signs.full_bytes if told else 0
+    disks = [
+        (disk.path, disk.usable, disk.usable / disk.total)
+        for disk in _of(host_fact(node, view, policy))[1]
         if disk.total and disk.usable is not None
     ]
-    least = min((part for part, _ in parts), default=None)
-    low = None if least is None else least < policy.disk_filling
     evidence = tuple(
-        f"{part:.1%} of the disk of {disk.path} is left ({(disk.usable or 0) / MEBIBYTE:.0f} MiB)"
-        for part, disk in parts
-        if low and part < policy.disk_filling
+        f"{part:.1%} of the disk of {path} is left ({usable / MEBIBYTE:.0f} MiB)"
+        for path, usable, part in disks
+        if part < policy.disk_filling and usable >= least
     )
+    low = bool(evidence) if disks else None
     return stands(node, view, memory, policy, Condition.DISK_FILLING, low, evidence)
 
 
@@ -187,7 +188,7 @@ ROWS: Final = (
         Condition.DISK_FILLING,
         frozenset({Kind.HOST}),
         "a data disk has less than a tenth left (`policy.disk_filling`)",
-        "a look at the host that finds more",
+        "a look at the host that finds more; a disk that is full: DISK_FULL tells of it",
         "30 s",
         "nothing; told. It stands beside whatever else the node has",
         "find the topics that grow (`kafka-log-dirs --describe`), shorten their retention, move"
