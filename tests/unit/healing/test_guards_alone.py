@@ -454,7 +454,7 @@ CASES = [
     Case("known_node", START, _unknown_node, "not_commissioned", "never seen alive", "alive"),
     Case("mode_permits", START, _observe, "observe", "would act: service:start", "mode: auto"),
     Case("mode_permits", START, _approve, "needs_approval", "a person's approval", "approve"),
-    Case("warmed_up", START, _cold, "warming_up", "of 3 rounds", "rounds"),
+    Case("warmed_up", START, _cold, "warming_up", "3 of 3 rounds, 8 of 15 s", "rounds"),
     Case("clock_is_sane", START, _clock, "clock_stepped", "set by 3600 s", "rounds"),
     Case("view_is_fresh", START, _stale, "stale", "SERVICE", "fresh look"),
     Case("view_is_fresh", RESTART, _stale_restart, "stale", "PEERS", "fresh look"),

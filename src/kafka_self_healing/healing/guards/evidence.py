@@ -32,10 +32,11 @@ def warmed_up(q: Question) -> Verdict:
     if warming is None:
         return PASSES
     done = warming.done(q.view.view.statuses, q.view.view.cluster)
-    text = f"warming up ({warming.why}): {done} of {q.policy.warm_rounds} rounds"
-    return refuse(
-        Reason.WARMING_UP, text, lifted_by="full rounds", until=q.now + q.policy.interval_s
-    )
+    passed = 0.0 if warming.since is None else q.now - warming.since
+    rounds = f"{min(done, q.policy.warm_rounds)} of {q.policy.warm_rounds} rounds"
+    text = f"warming up ({warming.why}): {rounds}, {passed:.0f} of {q.policy.warm_floor_s:g} s"
+    until = q.now + q.policy.interval_s
+    return refuse(Reason.WARMING_UP, text, lifted_by="full rounds, and their time", until=until)
 
 
 def clock_is_sane(q: Question) -> Verdict:
