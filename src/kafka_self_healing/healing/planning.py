@@ -279,7 +279,9 @@ def _escalate_refusal(turn: Turn, incident: Incident, blocking: list[Verdict]) -
     queued = all(nature(v.reason) is Nature.QUEUED or v.until for v in blocking)
     limit = turn.policy.stall_s if queued else turn.policy.notice_group_s
     if Nature.FINAL in natures or held >= limit:
-        why = "; ".join(verdict.text for verdict in blocking)
+        # What time alone lifts is no reason to call somebody, where there is another one.
+        lasting = [verdict for verdict in blocking if not verdict.until] or blocking
+        why = "; ".join(verdict.text for verdict in lasting)
         reasons = frozenset(verdict.reason for verdict in blocking)
         kind = NoticeKind.GAVE_UP if reasons & SPENT else NoticeKind.REFUSAL
         escalate(turn, incident, f"healing is refused: {why}", kind, reasons=reasons)

@@ -112,6 +112,9 @@ def test_a_started_node_that_dies_young_is_not_started_again() -> None:
     assert scene.acted() == [("service:start", "2")]
     assert scene.reasons("2") >= {"died_young"}
     assert scene.notices[-1].kind is NoticeKind.GAVE_UP
+    # What time lifts by itself is no reason to be called.
+    assert "nothing says why it ended" in scene.notices[-1].summary
+    assert "left alone" not in scene.notices[-1].summary
 
 
 def test_a_started_node_that_lived_for_a_minute_gets_its_second_start() -> None:

@@ -218,7 +218,9 @@ def backoff_over(q: Question) -> Verdict:
     if lost and lost[-1].ended is not None:
         pause = _retry(q).backoff_s(len(lost), seed=q.policy.seed, node=q.request.node)
         since = q.view.now.since(lost[-1].ended)
-        waits.append((pause - since, f"{len(lost)} acts never came to the node: {pause:.0f} s"))
+        waits.append(
+            (pause - since, f"acts that never came to the node, {len(lost)}: {pause:.0f} s")
+        )
     if last is not None and last.ended is not None:
         since = q.view.now.since(last.ended)
         retry = _retry(q)
