@@ -13,7 +13,13 @@ from kafka_self_healing.healing.quiet import LastTurn, last_turn, still_holds
 from kafka_self_healing.healing.remembering import remember, stranded
 from kafka_self_healing.healing.turn import Turn
 from kafka_self_healing.healing.view import View, hear
-from kafka_self_healing.healing.windows import note_agreement, settle, update_windows, watch_clocks
+from kafka_self_healing.healing.windows import (
+    note_agreement,
+    settle,
+    update_windows,
+    watch_clocks,
+    watch_pauses,
+)
 from kafka_self_healing.instant import Instant
 from kafka_self_healing.model.control import OperatorCommand, Order
 from kafka_self_healing.model.decision import Decision, Look
@@ -68,7 +74,7 @@ def step(memory: Memory, view: View, inputs: Sequence[Input], policy: Policy, no
 
     Whatever it decides is in its events; the shell journals them before it does anything.
     """
-    seen = watch_clocks(view, policy, now)
+    seen = watch_pauses(watch_clocks(view, policy, now), memory, now)
     last = still_holds(view, memory, inputs, policy, now) if seen is view else None
     looks = [one for one in inputs if isinstance(one, CheckResult)]
     if last is not None:

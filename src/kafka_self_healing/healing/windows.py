@@ -12,6 +12,7 @@ from kafka_self_healing.healing.progress import follow_runs
 from kafka_self_healing.healing.reach import reaches_quorum
 from kafka_self_healing.healing.view import LONG_AGO_S, Ended, Outcast, Recovery, Reign, Run, View
 from kafka_self_healing.instant import Instant
+from kafka_self_healing.model.control import Order
 from kafka_self_healing.model.evidence import CheckResult, Kind, QuorumFact
 from kafka_self_healing.model.incident import Condition, Diagnosis
 from kafka_self_healing.model.node import NodeId
@@ -67,6 +68,16 @@ def watch_clocks(view: View, policy: Policy, now: Instant) -> View:
     if step > policy.clock_step_s:
         view = view.doubt_clock(now, f"the clock was set by {step:.0f} s")
     return view
+
+
+def watch_pauses(view: View, memory: Memory, now: Instant) -> View:
+    """Warm up again once a pause has ended by itself, as after a resume."""
+    was = view.turn
+    if was is None:
+        return view
+    pauses = (switch for switch in memory.switches if switch.order is Order.PAUSE)
+    over = any(pause.holds(was) and not pause.holds(now) for pause in pauses)
+    return view.rewarm(now, "a pause has just ended") if over else view
 
 
 def settle(view: View, policy: Policy, now: Instant) -> View:

@@ -416,6 +416,25 @@ def test_an_error_about_our_credentials_is_an_answer(outcome: Outcome) -> None:
     assert scene.closed == [(Condition.PROBE_MISCONFIGURED, "cleared")]
 
 
+@pytest.mark.parametrize("hung", [False, True])
+def test_that_a_node_answers_is_said_only_while_it_does(hung: bool) -> None:
+    """A service manager that refuses us says nothing of the broker."""
+    scene = Scene()
+    scene.run(5)
+
+    def lens(look: CheckResult) -> CheckResult | None:
+        ours = look.subject == "2" and look.kind is Kind.SERVICE
+        return replace(look, outcome=Outcome.AUTHORISATION, fact=None) if ours else look
+
+    scene.lens = lens
+    if hung:
+        scene.hang("2")
+    scene.run(10)
+    said = str(scene.incident("2/PROBE_MISCONFIGURED").evidence)
+    assert "what has to be repaired is our probe" in said
+    assert ("the node answers" in said) is not hung
+
+
 @pytest.mark.parametrize("kind", [Kind.PEERS, Kind.QUORUM])
 def test_a_right_missing_for_cluster_wide_questions_is_told(kind: Kind) -> None:
     """Not allowed to ask for metadata or the quorum: our probe is misconfigured, and it is said."""

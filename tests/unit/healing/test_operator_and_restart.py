@@ -32,6 +32,21 @@ def test_paused_does_nothing_and_says_why_and_resume_heals() -> None:
     assert scene.acted() == [("service:start", "2")]
 
 
+def test_a_pause_that_ends_by_itself_is_followed_by_a_warm_up_too() -> None:
+    """Its owner may have been at work until then: first the healer looks around."""
+    scene = Scene()
+    scene.run(5)
+    scene.say(Order.PAUSE, until=scene.now.utc_s + 100.0)
+    scene.crash("2")
+    scene.run(99)
+    assert scene.reasons("2") == {"paused"}
+    scene.run(10)
+    assert scene.reasons("2") == {"warming_up"}
+    assert scene.acted() == []
+    scene.until(lambda: scene.closed)
+    assert scene.acted() == [("service:start", "2")]
+
+
 def test_a_pause_survives_a_restart_of_the_healer() -> None:
     """It is in the journal, so it is in the memory of the next daemon."""
     scene = Scene()

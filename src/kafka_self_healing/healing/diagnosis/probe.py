@@ -133,10 +133,11 @@ def misconfigured(
         return None
     confirmed = any(track.streak >= MISCONFIGURED_LOOKS for track in bad)
     evidence = tuple(look_words(track, view.now) for track in bad)
+    lives = "the node answers; " if node.answers is True else ""
     return Diagnosis(
         Condition.PROBE_MISCONFIGURED,
         (node.id,),
-        (*evidence, "the node answers; what has to be repaired is our probe"),
+        (*evidence, f"{lives}what has to be repaired is our probe"),
         confirmed=confirmed,
         waiting="" if confirmed else f"{MISCONFIGURED_LOOKS} such looks",
     )
