@@ -157,7 +157,9 @@ async def one_look_brings_all(host: Host, folder: str) -> None:
 async def a_frozen_process_shows_it(host: Host, folder: str) -> None:
     """SIGSTOP is state T; a pid of nobody is no process."""
     pid = await in_background(host, "exec sleep 60", f"{folder}/null")
-    await shell(host, f"kill -STOP {pid}")
+    # The signal has been sent, and not yet taken, when kill returns.
+    stops = f"until grep -q ') T ' /proc/{pid}/stat; do sleep 0.02; done"
+    await shell(host, f"kill -STOP {pid}; {stops}")
     frozen = await look(host, commands=(Asked("s", ("echo", f"pid={pid}")),), pid_key="pid")
     await shell(host, f"kill -KILL {pid}")
     nobody = await look(host, commands=(Asked("s", ("echo", "pid=4194303")),), pid_key="pid")

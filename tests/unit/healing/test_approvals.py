@@ -192,7 +192,7 @@ def test_a_pause_and_a_maintenance_survive_and_end_by_themselves() -> None:
         scene.run(60)
         assert not scene.acts
 
-        scene.run(40)
+        scene.run(60)
         assert scene.acted() == [("service:start", "2")]
 
 
