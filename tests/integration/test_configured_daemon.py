@@ -157,6 +157,7 @@ def test_a_broker_and_a_member_are_healed_in_zookeeper_mode(
     """Each is started once; the broker not before its registration is released."""
     # zk3 allows no word that tells how many followers are synced, so another one has to lead.
     zookeeper_cluster.stop(MEMBERS[2])
+    zookeeper_cluster.wait_led(by=MEMBERS[:2], timeout_s=UP_LIMIT_S)
     zookeeper_cluster.start(MEMBERS[2])
     zookeeper_cluster.wait_whole(timeout_s=UP_LIMIT_S)
     config = _zookeeper(tmp_path, zookeeper_cluster)

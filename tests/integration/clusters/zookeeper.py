@@ -23,6 +23,7 @@ from tests.integration.clusters.servers import (
     write_servers,
 )
 
+from kafka_self_healing.clock import boot_seconds, pause
 from kafka_self_healing.demo.layout import SMALL_CLUSTER, jmx_flags, write_settings
 from kafka_self_healing.demo.supervised import clean_folder
 from kafka_self_healing.model.node import Role
@@ -52,17 +53,24 @@ class ZooKeeperCluster(RealCluster):
         """The members of the ensemble, in order."""
         return [server for server in self.servers.values() if Role.ENSEMBLE in server.roles]
 
+    def wait_led(self, by: Sequence[str], timeout_s: float) -> None:
+        """Wait until one of these members leads."""
+        end = boot_seconds() + timeout_s
+        while not any(_serves(self.servers[name], b"leader") for name in by):
+            assert boot_seconds() < end, f"none of {', '.join(by)} leads after {timeout_s:g} s"
+            pause(0.1)
+
     def is_whole(self) -> bool:
         """Return whether the brokers are whole, and every member serves."""
         return all(_serves(member) for member in self.members) and super().is_whole()
 
 
-def _serves(member: Server) -> bool:
-    """Ask a member for its mode. Raises OSError."""
+def _serves(member: Server, mode: bytes = b"") -> bool:
+    """Ask a member whether it serves, in this mode if one is given. Raises OSError."""
     with socket.create_connection(member.address("CLIENT"), timeout=1.0) as connection:
         connection.sendall(b"srvr")
         with connection.makefile("rb") as answer:
-            return b"Mode: " in answer.read()
+            return b"Mode: " + mode in answer.read()
 
 
 def zookeeper_cluster(
